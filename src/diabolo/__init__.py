@@ -1,0 +1,58 @@
+"""diabolo: learn what is normal in unlabelled data.
+
+The public names are imported when first used, so that ``import diabolo`` and ``diabolo --help`` load neither torch
+nor scikit-learn.
+
+>>> import diabolo
+>>> diabolo.AnomalyDetector.__name__
+'AnomalyDetector'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diabolo.checks import check_variant
+    from diabolo.errors import DiaboloError, DiaboloWarning
+    from diabolo.tasks import load
+    from diabolo.tasks.anomaly_detector import AnomalyDetector
+    from diabolo.tasks.imputer import Imputer
+    from diabolo.trainer import Trainer
+    from diabolo.variants import Variant
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "AnomalyDetector",
+    "DiaboloError",
+    "DiaboloWarning",
+    "Imputer",
+    "Trainer",
+    "Variant",
+    "check_variant",
+    "load",
+]
+
+_HOME = {
+    "AnomalyDetector": "diabolo.tasks.anomaly_detector",
+    "DiaboloError": "diabolo.errors",
+    "DiaboloWarning": "diabolo.errors",
+    "Imputer": "diabolo.tasks.imputer",
+    "Trainer": "diabolo.trainer",
+    "Variant": "diabolo.variants",
+    "check_variant": "diabolo.checks",
+    "load": "diabolo.tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'diabolo' has no attribute {name!r}; it has: {', '.join(__all__)}.")
+    globals()[name] = value = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,228 @@
+"""The whole idea: corruption -> encoder -> bottleneck -> decoder -> likelihood, with nothing averaged inside.
+
+                 seen            h             z             output           errors (-log p of each value)
+    x --corruption--> encoder --> bottleneck --> decoder --> likelihood <-- x
+                                     |                           |
+                                  costs (nats per row)        nll = errors added up over the values of a row
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class Code:
+    """What the bottleneck hands on.
+
+    ``costs`` are nats per row, already weighted; ``tokens`` is there if the code is discrete, ``posterior`` if it is
+    random.
+    """
+
+    z: Float[Tensor, "n latent *grid"]
+    costs: Mapping[str, Float[Tensor, "n"]]
+    tokens: Int[Tensor, "n *grid"] | None = None
+    posterior: Distribution | None = None
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Everything one trip through the autoencoder made.
+
+    ``output`` is what the likelihood reads; under turns it holds the rows of all turns, one turn after the other.
+    """
+
+    x: Float[Tensor, "n *features"]
+    observed: Bool[Tensor, "n *features"]
+    seen: Float[Tensor, "n *features"]
+    code: Code
+    output: Tensor
+    errors: Float[Tensor, "n *features"]
+    nll: Float[Tensor, "n"]
+    given: Float[Tensor, "n given"] | None = None
+
+
+class Bottleneck(nn.Module, ABC):
+    """What passes the waist: ``width`` numbers in on axis 1, ``latent`` numbers out on axis 1."""
+
+    width: int
+    latent: int
+    grid: ClassVar[bool] = False  # whether it wants the encoder's grid of codes rather than one code per row
+
+    @abstractmethod
+    def forward(self, h: Float[Tensor, "n width *grid"]) -> Code:
+        """The code of each row and its costs; in evaluation the same row always gives the same code."""
+
+    def draw(self, h: Float[Tensor, "n width *grid"], samples: int) -> Code:
+        """The codes of ``samples`` draws per row, row by row: (n * samples) rows."""
+        return self(h.repeat_interleave(samples, 0))
+
+    @abstractmethod
+    def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
+        """Codes as the prior would draw them."""
+
+
+class Likelihood(nn.Module, ABC):
+    """How probable values are, given the decoder's output.
+
+    ``width`` is the number of decoder outputs, on axis 1, for the ``columns`` values on axis 1 of a row.
+    """
+
+    width: int
+
+    @abstractmethod
+    def forward(self, h: Float[Tensor, "n width *grid"]) -> Distribution:
+        """The distribution of the values; its ``sample``, ``mean`` and ``mode`` have the shape of the rows."""
+
+    @abstractmethod
+    def errors(self, h: Float[Tensor, "n width *grid"], x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
+        """-log p of each value in nats, without building the distribution."""
+
+    @abstractmethod
+    def best(self, h: Float[Tensor, "n width *grid"]) -> Float[Tensor, "n *features"]:
+        """The value to put in place of a missing one: the mean of a number, the mode of a category."""
+
+
+class Penalty(nn.Module, ABC):
+    """A price on one trip during training, in nats per row."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        """The price of each row of the trip."""
+
+
+class Autoencoder(nn.Module):
+    """A distribution reached through a bottleneck.
+
+    ``samples`` > 1 draws that many codes per row in training and weighs them by importance (Burda et al., 2016,
+    arXiv:1509.00519): the cost of a row is ``-log 1/K sum_k exp(-cost_k)``.
+
+    ``turns``, one whole number per value of a row, makes it an autoencoder of hidden values: a value is judged only
+    while it is hidden. In training the corruption hides; in evaluation every value is hidden in its turn, together
+    with those of the same number, so that nll is the sum of ``-log p(value | the values of other turns)``.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        bottleneck: Bottleneck,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        *,
+        corruption: nn.Module | None = None,
+        penalties: Sequence[Penalty] = (),
+        samples: int = 1,
+        turns: Int[Tensor, "*features"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.bottleneck = bottleneck
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.corruption = corruption
+        self.penalties = nn.ModuleList(penalties)
+        self.samples = samples
+        self.register_buffer("turns", turns, persistent=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "n *features"],
+        given: Float[Tensor, "n given"] | None = None,
+        seen: Float[Tensor, "n *features"] | None = None,
+    ) -> Reconstruction:
+        """One trip of ``x``, of which the encoder is shown ``seen``.
+
+        By default that is ``x`` itself, corrupted in training mode; the sampling happens in training mode only.
+        """
+        if seen is None and self.turns is not None and not self.training:
+            return self._in_turns(x, given)
+        if seen is None:
+            seen = self.corruption(x) if self.training and self.corruption is not None else x
+        observed = ~x.isnan()
+        if self.training and self.samples > 1:
+            return self._weighted_trip(x, observed, seen, given)
+        code = self.bottleneck(self.encoder(seen, given))
+        output = self.decoder(code.z, given)
+        errors = self._errors(output, x, observed if self.turns is None else observed & seen.isnan())
+        return Reconstruction(x, observed, seen, code, output, errors, errors.flatten(1).sum(1), given)
+
+    def losses(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> dict[str, Float[Tensor, "n"]]:
+        """Every cost of every row in nats: ``nll``, the costs of the code and, in training, the penalties."""
+        trip = self(x, given)
+        costs = {"nll": trip.nll, **trip.code.costs}
+        if self.training:
+            costs |= {penalty.name: penalty(self, trip) for penalty in self.penalties}  # type: ignore[misc]
+        return costs
+
+    def encode(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> Code:
+        """The code of each row."""
+        return self.bottleneck(self.encoder(x, given))
+
+    def best(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> Float[Tensor, "n *features"]:
+        """What the autoencoder would put in place of each value."""
+        if self.turns is None:
+            return self.likelihood.best(self(x, given).output)
+        told = self.likelihood.best(self(x, given).output).view(-1, *x.shape)
+        told = torch.where(self._hidden(), told, 0.0).sum(0)
+        return torch.where(x.isnan(), self.likelihood.best(self(x, given, x).output), told)
+
+    def decode(self, z: Float[Tensor, "n latent *grid"], given: Tensor | None = None) -> Distribution:
+        """The distribution of the values that a code stands for."""
+        return self.likelihood(self.decoder(z, given))
+
+    def sample(self, n: int, given: Tensor | None = None) -> Float[Tensor, "n *features"]:
+        """New rows: a code from the prior, then values from the likelihood."""
+        grid = getattr(self.decoder, "grid", ()) if self.bottleneck.grid else ()
+        return self.decode(self.bottleneck.sample(n, grid), given).sample()
+
+    def _in_turns(self, x: Tensor, given: Tensor | None) -> Reconstruction:
+        """All turns as one batch; errors are 0 where nothing was hidden, so their sum has each value once."""
+        n, seen = len(x), torch.where(self._hidden(), torch.nan, x)
+        turns = len(seen)
+        rows = x.expand_as(seen).flatten(0, 1)
+        trip = self(rows, None if given is None else given.repeat(turns, 1), seen.flatten(0, 1))
+        errors = trip.errors.view(turns, n, *x.shape[1:]).sum(0)
+        costs = {name: each.view(turns, n).mean(0) for name, each in trip.code.costs.items()}
+        code = Code(trip.code.z.view(turns, n, *trip.code.z.shape[1:]).mean(0), costs)
+        return Reconstruction(x, ~x.isnan(), x, code, trip.output, errors, errors.flatten(1).sum(1), given)
+
+    def _hidden(self) -> Bool[Tensor, "turns 1 *features"]:
+        """Which values are hidden in which turn."""
+        turn = torch.arange(int(self.turns.max()) + 1, device=self.turns.device)
+        return (self.turns == turn.view(-1, *[1] * self.turns.dim())).unsqueeze(1)
+
+    def _errors(self, output: Tensor, x: Tensor, observed: Tensor) -> Tensor:
+        if observed.all():
+            return self.likelihood.errors(output, x)
+        return torch.where(observed, self.likelihood.errors(output, torch.where(observed, x, 0.0)), 0.0)
+
+    def _weighted_trip(self, x: Tensor, observed: Tensor, seen: Tensor, given: Tensor | None) -> Reconstruction:
+        """K draws per row; errors weighed so that they and the cost of the code add up to the importance bound."""
+        k, n = self.samples, len(x)
+        code = self.bottleneck.draw(self.encoder(seen, given), k)
+        conditions = None if given is None else given.repeat_interleave(k, 0)
+        output = self.decoder(code.z, conditions)
+        errors = self._errors(output, x.repeat_interleave(k, 0), observed.repeat_interleave(k, 0))
+        nll = errors.flatten(1).sum(1).view(n, k)
+        total = nll + sum(code.costs.values()).view(n, k)  # type: ignore[union-attr]
+        bound = math.log(k) - torch.logsumexp(-total, 1)
+        weight = torch.softmax(-total, 1)
+        errors = (weight.view(n, k, *[1] * (errors.dim() - 1)) * errors.view(n, k, *errors.shape[1:])).sum(1)
+        first = slice(None, None, k)
+        nll = errors.flatten(1).sum(1)
+        costs = {"kl": bound - nll}
+        code = Code(code.z[first], costs, None if code.tokens is None else code.tokens[first], code.posterior)
+        return Reconstruction(x, observed, seen, code, output[first], errors, nll, given)

@@ -1,0 +1,437 @@
+"""The command line. torch, numpy, scikit-learn and pyarrow are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from diabolo import __version__
+from diabolo.console import Command, Talk, emit, outline, signals, table
+from diabolo.errors import Interrupted, InvalidParameter, SchemaMismatch, suggestion
+
+if TYPE_CHECKING:
+    from diabolo.evaluate import Estimate
+    from diabolo.readers import Source
+    from diabolo.tasks.anomaly_detector import AnomalyDetector
+    from diabolo.tasks.task import Task
+
+app = typer.Typer(
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+ANOMALIES = 4  # exit code of `run --fail-on-anomaly`
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that fit wrote.", show_default=False)]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A csv, tsv, parquet, arrow, jsonl or npz file, text also as .gz; - is standard input.",
+        show_default=False,
+    ),
+]
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="FORMAT", help="Format of DATA, where its name does not tell.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def examples(*lines: str) -> str:
+    """The end of a help page, line for line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"diabolo {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        "diabolo demo",
+        "diabolo fit detect train.csv -o pump.diabolo",
+        "diabolo run pump.diabolo new.csv -o scored.csv",
+    )
+)
+def diabolo(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Learn what is normal in data without labels; find anomalies, say why, fill gaps.
+
+    Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 wrong command, 3 bad data,
+    4 anomalies found under --fail-on-anomaly, 130 and 143 stopped by a signal.
+    """
+
+
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "diabolo fit detect train.csv -o pump.diabolo",
+        "diabolo fit detect big.parquet -o big.diabolo -p variant=VAE -p variant.latent=4 -p trainer.epochs=50",
+        "diabolo fit impute gaps.csv -o fill.diabolo -p likelihoods.amount=StudentT",
+    ),
+)
+def fit(  # noqa: PLR0913 - each option of the command is a parameter
+    task: Annotated[str, typer.Argument(metavar="TASK", help="What for: detect or impute.", show_default=False)],
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file to write.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; `diabolo show TASK` lists them."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random; equal seeds give equal models.")] = 0,
+    format: Format = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit of this MODEL that was stopped.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Learn what is normal in DATA; write MODEL.
+
+    DATA may be larger than memory. A fit that is stopped (Ctrl-C, SIGTERM, kill -9) leaves its state in
+    MODEL.training, from where --resume goes on.
+    """
+    from diabolo.catalogue import chosen
+
+    talk = Talk(quiet)
+    _check_output(output, data)
+    made = chosen(task, settings or (), seed)
+    _train(made, _open(data, format), output, talk, resume=resume)
+    talk.say(_learned(made, output))
+    if as_json:
+        emit({"model": str(output), **made.card()})
+
+
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "diabolo run pump.diabolo new.csv -o scored.csv",
+        "diabolo run pump.diabolo new.parquet --only-scores --output-format jsonl | head",
+        "diabolo run pump.diabolo today.csv -o today.parquet --fdr 0.05 --explain --fail-on-anomaly",
+        "zcat gaps.csv.gz | diabolo run fill.diabolo - > filled.csv",
+    ),
+)
+def run(  # noqa: PLR0913 - each option of the command is a parameter
+    model: Model,
+    data: Data,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The file of rows to write.")] = "-",
+    only_scores: Annotated[bool, typer.Option("--only-scores", help="Leave out the columns of DATA.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Add the reasons of every anomaly, in a column.")] = False,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Mark rows so that at most this share of the marked is expected to be normal."
+        ),
+    ] = None,
+    fail_on_anomaly: Annotated[bool, typer.Option("--fail-on-anomaly", help="Exit with 4 if a row is marked.")] = False,
+    format: Format = None,
+    output_format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="Format of OUT, where its name does not tell.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score every row of DATA, or fill its gaps.
+
+    MODEL says which: a detector adds the columns anomaly_score (nats), p_value and anomaly; an imputer fills in.
+
+    Rows keep their order, and columns that the model does not know are passed through. Memory does not grow with the
+    file: at most 8 blocks of 65,536 rows (fewer where there are more than 32 columns) are held at once. Only --fdr
+    needs all p-values before its first decision: 9 bytes per row, and a temporary file as large as OUT.
+    """
+    from diabolo import load, stream
+
+    talk = Talk(quiet)
+    _check_output(output, data)
+    task, source = load(model), _open(data, format)
+    if only_scores or explain or fdr is not None or fail_on_anomaly:
+        _check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
+    results = stream.results(task, source)
+    if fdr is not None:
+        results = stream.controlled(results, fdr)
+    if explain:
+        results = stream.explained(results, task)
+    if only_scores:
+        results = stream.verdicts(results)
+    shown = output != "-" or not sys.stdout.isatty()
+    with talk.progress("Scoring", source.rows, shown) as step:
+        rows, marked = stream.write(results, output, output_format, step)
+    talk.say(f"{rows:,} rows" + (f", {marked:,} of them anomalies" if marked is not None else ""))
+    if fail_on_anomaly and marked:
+        raise typer.Exit(ANOMALIES)
+
+
+@app.command(
+    cls=Command,
+    epilog=examples("diabolo explain pump.diabolo new.csv", "diabolo explain pump.diabolo new.csv --rows 3,17 --json"),
+)
+def explain(
+    model: Model,
+    data: Data,
+    rows: Annotated[str | None, typer.Option(metavar="ROWS", help="Which rows, counted from 0, such as 3,17.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of the strangest rows, where no rows are named.")] = 10,
+    format: Format = None,
+    as_json: Json = False,
+) -> None:
+    """Say which values make a row strange.
+
+    Each value comes with what would have been normal in its place and with its share of the score.
+    """
+    from diabolo import stream
+    from diabolo.explain import reasons
+
+    detector, source = _detector(model, "explain is"), _open(data, format)
+    if rows is None:
+        numbers, picked = stream.strangest(stream.results(detector, source), top)
+    else:
+        numbers, picked = stream.picked(source, _row_numbers(rows))
+    told = [replace(each, row=number) for each, number in zip(reasons(detector, picked), numbers, strict=True)]
+    if as_json:
+        emit([asdict(each) for each in told])
+    else:
+        print("\n\n".join(map(str, told)))
+
+
+@app.command(cls=Command, epilog=examples("diabolo evaluate pump.diabolo inspected.csv --labels broken"))
+def evaluate(
+    model: Model,
+    data: Data,
+    labels: Annotated[str, typer.Option(metavar="COLUMN", help="The column that says which rows are anomalies.")],
+    format: Format = None,
+    as_json: Json = False,
+) -> None:
+    """Compare scores with known labels.
+
+    Labels are 0/1, false/true, normal/anomaly, or 1/-1 where -1 is the anomaly. Every figure has its 95 % bootstrap
+    interval. The column of labels need not have been there in fit.
+    """
+    from diabolo import stream
+    from diabolo.evaluate import detection
+
+    detector, source = _detector(model, "evaluate is"), _open(data, format)
+    _check_column(labels, source)
+    truth, scores, marked = stream.columns(stream.results(detector, source), labels, "anomaly_score", "anomaly")
+    figures = detection(truth, scores, marked.to_numpy())
+    if as_json:
+        emit(figures)
+    else:
+        print(_figures(figures))
+
+
+@app.command(cls=Command, epilog=examples("diabolo report pump.diabolo new.csv -o report.html"))
+def report(
+    model: Model,
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page to write.")] = Path(
+        "report.html"
+    ),
+    format: Format = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page about MODEL and DATA.
+
+    One file with all that was found; any browser opens it, without a network.
+    """
+    from diabolo import load
+    from diabolo import report as page
+
+    _check_output(output, data)
+    page.write(load(model), _open(data, format), output)
+    Talk(quiet).say(f"Wrote {output}")
+
+
+@app.command(
+    cls=Command,
+    epilog=examples("diabolo show variants", "diabolo show detect", "diabolo show VAE", "diabolo show pump.diabolo"),
+)
+def show(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[tasks|variants|NAME|MODEL]", help="What to show; everything by default.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show tasks, variants, or a model's card.
+
+    The name of a task, variant or threshold shows its parameters, as -p of fit takes them.
+    """
+    from diabolo import catalogue
+
+    entry = catalogue.look_up(what)
+    if as_json:
+        emit(entry)
+    else:
+        print(outline(entry))
+
+
+@app.command(cls=Command, epilog=examples("diabolo doctor", "diabolo doctor pump.diabolo"))
+def doctor(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="A model file to check too.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that diabolo works here.
+
+    Versions, torch, threads, disk, a small fit, and a model file if given. Exits with 1 if something is broken.
+    """
+    from diabolo.doctor import examine
+
+    findings = []
+    for finding in examine(model):
+        findings.append(finding)
+        if not as_json:
+            print(f"{finding.state:8} {finding.check}: {finding.text}")
+    if as_json:
+        emit(findings)
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command(cls=Command, epilog=examples("diabolo demo", "diabolo demo /tmp/demo"))
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where the files of the demo go.")] = Path(
+        "diabolo-demo"
+    ),
+) -> None:
+    """Try it all on real data.
+
+    Writes two tables into FOLDER, then says and runs fit, run, explain, evaluate and report.
+    """
+    from diabolo.demo import play
+
+    def command(words: list[str]) -> None:
+        if code := app(words, prog_name="diabolo", standalone_mode=False):
+            raise typer.Exit(code)
+
+    play(folder, command, Talk().say)
+
+
+def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool) -> None:
+    """Fit and save; the state of the training lies beside the model until that is written."""
+    from diabolo.trainer import Epoch, Trainer
+
+    task.trainer = task.trainer or Trainer()
+    state = Path(task.trainer.checkpoint or f"{output}.training")
+    if not resume:
+        state.unlink(missing_ok=True)
+    elif not state.exists():
+        talk.say(f"There is no {state} to go on from; starting from the beginning.")
+    task.trainer.checkpoint = str(state)
+    with talk.progress("Learning", task.trainer.epochs) as step:
+
+        def on_epoch(epoch: Epoch) -> None:
+            step(1, f"epoch {epoch.number}, {sum((epoch.valid or epoch.costs).values()):.4g} nats per row")
+
+        try:
+            task.watch(on_epoch).fit(source.table() if source.once else source)
+        except Interrupted:
+            raise Interrupted(f"Stopped. To go on from {state}, give the same command with --resume.") from None
+    task.trainer.checkpoint = None
+    task.save(output)
+    state.unlink(missing_ok=True)
+
+
+def _learned(task: Task, output: Path) -> str:
+    """What fit has to say at its end."""
+    aside = [f"  {column}: {reason}" for column, reason in task.preparation_.schema_.dropped.items()]
+    told = task.comparison_
+    better = "better" if told["deep is better"] else "not better"
+    return "\n".join(
+        [
+            f"Learned {len(task.preparation_.schema_.sources) - len(aside)} columns in {len(task.history_)} epochs"
+            + (", leaving out:" if aside else "."),
+            *aside,
+            f"Held-out cost {told['deep']:.4g} nats per row, {told['linear']:.4g} for a linear autoencoder of the same "
+            f"width: {type(task).__name__} is {better} (difference {told['difference']:.3g} +- {told['error']:.2g}).",
+            f"Wrote {output}",
+        ]
+    )
+
+
+def _open(data: str, format: str | None) -> Source:
+    from diabolo.readers import FORMATS, open_source
+
+    if format is not None and format not in FORMATS:
+        raise InvalidParameter(
+            f"There is no format {format!r}.{suggestion(format, FORMATS)} Use: {', '.join(FORMATS)}."
+        )
+    return open_source(data, format)
+
+
+def _check_output(output: Path | str, data: str) -> None:
+    """Raise InvalidParameter before the long work if its result would have no place."""
+    path = Path(output)
+    if str(output) == "-":
+        return
+    if path.is_dir():
+        raise InvalidParameter(f"-o {output} is a folder; name a file in it, such as -o {path / 'result'}.")
+    if not path.parent.is_dir():
+        raise InvalidParameter(f"There is no folder {path.parent} for -o {output}. Type: mkdir -p {path.parent}")
+    if path.exists() and data != "-" and os.path.exists(data) and path.samefile(data):
+        raise InvalidParameter(f"-o {output} is the file of DATA itself; name another one.")
+
+
+def _detector(model: Path, what: str) -> AnomalyDetector:
+    from diabolo import load
+
+    task = load(model)
+    _check_detector(task, what)
+    return task
+
+
+def _check_detector(task: Task, what: str) -> None:
+    from diabolo import AnomalyDetector
+
+    if not isinstance(task, AnomalyDetector):
+        raise InvalidParameter(
+            f"{what} for detectors; this model is an {type(task).__name__}. Make one: diabolo fit detect DATA -o MODEL"
+        )
+
+
+def _row_numbers(text: str) -> list[int]:
+    """The numbers in ``3,17``. Raises InvalidParameter for anything else."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [-1]
+    if min(numbers) < 0:
+        raise InvalidParameter(f"--rows {text} must be numbers from 0 up with commas between them, such as 3,17.")
+    return numbers
+
+
+def _check_column(name: str, source: Source) -> None:
+    names = source.schema.names
+    if name not in names:
+        raise SchemaMismatch(
+            f"{source.name} has no column {name!r}.{suggestion(name, names)} Its columns: {', '.join(names)}."
+        )
+
+
+def _figures(figures: Mapping[str, Estimate]) -> str:
+    rows = [
+        (name.replace("_", " "), f"{at.value:.4f}", f"{at.low:.4f} to {at.high:.4f}") for name, at in figures.items()
+    ]
+    return table([("", "value", "95 % interval"), *rows])
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """What the command ``diabolo`` runs; it always ends the process."""
+    with signals():
+        app(args, prog_name="diabolo")

@@ -1,0 +1,165 @@
+"""How the command line talks: data on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperCommand
+
+from diabolo.errors import DiaboloError
+
+
+class Command(TyperCommand):
+    """A command whose errors are told in words, with their exit code; ``--debug`` may stand anywhere in it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--debug" in args:
+            args.remove("--debug")
+            ctx.find_root().params["debug"] = True
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with notes():
+                return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except Exception as error:
+            tell(error, debug=ctx.find_root().params.get("debug", False))
+            raise typer.Exit(getattr(error, "exit_code", 1)) from None
+
+
+@contextmanager
+def notes() -> Iterator[None]:
+    """Warnings inside are told as one line on standard error, each once."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
+        yield
+
+
+def tell(error: Exception, *, debug: bool) -> None:
+    """The error on standard error: in one sentence, after its traceback if ``debug``."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    print(f"Error: {in_words(error)}", file=sys.stderr)
+
+
+def in_words(error: Exception) -> str:
+    """What happened and what to do next."""
+    if isinstance(error, DiaboloError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, MemoryError):
+        return "There is not enough memory. Close other programs, or give fewer columns or a smaller variant.latent."
+    return (
+        f"diabolo stopped on a mistake of its own, {type(error).__name__}: {error}. "
+        "Run the command again with --debug and report what it prints."
+    )
+
+
+class Talk:
+    """What is said on standard error while work goes on; nothing if ``quiet``."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            print(text, file=sys.stderr)
+
+    @contextmanager
+    def progress(self, label: str, total: float | None, shown: bool = True) -> Iterator[Callable[[float, str], None]]:
+        """A bar of ``total`` steps, on a terminal only; call what it yields with steps done and what to call them."""
+        if self.quiet or not shown or not sys.stderr.isatty():
+            yield lambda steps, now: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn()
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(label, total=total, now="")
+            yield lambda steps, now: bar.update(task, advance=steps, now=now)
+
+
+@contextmanager
+def signals() -> Iterator[None]:
+    """A reader that has gone away ends the program silently; SIGTERM leaves with 143 after everything is tidied."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(number: int, frame: Any) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)
+    print("Stopped.", file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
+def emit(value: Any) -> None:
+    """``value`` as JSON on standard output; a number that JSON cannot hold becomes null."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def outline(value: Any, depth: int = 0) -> str:
+    """A nested mapping as indented lines.
+
+    >>> print(outline({"rows": 3, "columns": ["a", "b"], "cost": {"deep": 1.23456}}))
+    rows: 3
+    columns: a, b
+    cost:
+      deep: 1.235
+    """
+    indent = "  " * depth
+    lines = []
+    for key, each in value.items():
+        if isinstance(each, Mapping) and each:
+            lines.append(f"{indent}{key}:\n{outline(each, depth + 1)}")
+        else:
+            lines.append(f"{indent}{key}: {_in_line(each)}")
+    return "\n".join(lines)
+
+
+def _in_line(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple, Mapping)):
+        return ", ".join(map(_in_line, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of words as columns, each as wide as its widest word.
+
+    >>> print(table([("auroc", "0.98"), ("f1", "0.9")]))
+    auroc  0.98
+    f1     0.9
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

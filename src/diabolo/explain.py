@@ -1,0 +1,105 @@
+"""Why a row was marked: the values that made it strange, what would have been normal, and the nearest normal rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from diabolo.tasks.anomaly_detector import AnomalyDetector
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One value's part in a score: ``contribution`` in nats, ``share`` of the whole score."""
+
+    column: str
+    value: Any
+    normal: Any
+    contribution: float
+    share: float
+
+    def __str__(self) -> str:
+        return f"{self.column} = {shown(self.value)} (normal here: {shown(self.normal)}; {self.share:.0%} of the score)"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one row has its score; ``row`` counts from 0 in the data that was asked about."""
+
+    row: int
+    score: float
+    p_value: float
+    anomaly: bool
+    reasons: tuple[Reason, ...]
+    nearest: tuple[Mapping[str, Any], ...]
+
+    def __str__(self) -> str:
+        verdict = "anomaly" if self.anomaly else "normal"
+        head = f"row {self.row}: {verdict}, score {self.score:.2f} nats, p = {self.p_value:.2g}"
+        return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
+
+
+def reasons(detector: AnomalyDetector, X: Any, top: int = 3, nearest: int = 2) -> list[Explanation]:
+    """An explanation of every row of ``X``: its ``top`` reasons and its ``nearest`` normal rows.
+
+    Contributions add up to the score over all columns, so the shares of the reasons told are at most 1 together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from diabolo import AnomalyDetector
+    >>> from diabolo.explain import reasons
+    >>> rows = np.random.default_rng(0).normal(size=(300, 4))
+    >>> detector = AnomalyDetector(random_state=0).fit(rows)
+    >>> why = reasons(detector, [[0.0, 0.0, 9.0, 0.0]])[0]
+    >>> why.reasons[0].column, why.anomaly
+    ('x2', True)
+    """
+    rows = detector.rows(X)
+    contributions, names = detector.explain(rows), detector.explained_names_
+    cells, normal = _cells(rows, detector), _cells(detector.reconstruct(rows), detector)
+    near = _nearest(detector, rows, nearest)
+    scores, p_values, verdicts = contributions.sum(1), detector.p_value(rows), detector.predict(rows)
+    told = []
+    for row, parts in enumerate(contributions):
+        largest = [i for i in np.argsort(-parts, kind="stable")[:top] if parts[i] > 0]
+        why = tuple(
+            Reason(names[i], cells[row][names[i]], normal[row][names[i]], float(parts[i]), float(parts[i] / scores[row]))
+            for i in largest
+        )
+        told.append(Explanation(row, float(scores[row]), float(p_values[row]), bool(verdicts[row] < 0), why, near[row]))
+    return told
+
+
+def _nearest(detector: AnomalyDetector, rows: Any, count: int) -> list[tuple[Mapping[str, Any], ...]]:
+    """The nearest kept normal rows of each row, in the user's units."""
+    found = detector.nearest(rows, count)
+    if found is None or not count:
+        return [()] * len(rows)
+    normal = detector.preparation_.inverse_transform(found.flatten(0, 1), like=_like(rows, found.shape[1]))
+    cells = _cells(normal, detector)
+    return [tuple(cells[i * found.shape[1] : (i + 1) * found.shape[1]]) for i in range(len(rows))]
+
+
+def _like(rows: np.ndarray | pa.Table, times: int) -> np.ndarray | pa.Table:
+    index = np.repeat(np.arange(len(rows)), times)
+    return rows[index] if isinstance(rows, np.ndarray) else rows.take(index)
+
+
+def _cells(rows: Any, detector: AnomalyDetector) -> list[dict[str, Any]]:
+    """Each row as a mapping from the explained columns to their values."""
+    if isinstance(rows, np.ndarray):
+        names = detector.preparation_.schema_.sources
+        return [dict(zip(names, row.tolist(), strict=True)) for row in rows]
+    return pa.table(rows).select(list(detector.explained_names_)).to_pylist()
+
+
+def shown(value: Any) -> str:
+    """A value as a person would write it."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "missing"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,55 @@
+"""Columnwise: a likelihood under which the columns of a row are independent, and what all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from diabolo.autoencoder import Likelihood
+from diabolo.errors import InvalidParameter
+from diabolo.schema import Column
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+Scale = Literal["learned", "unit", "predicted"]
+ROUNDING = 1e-6  # how far a closed-form probability stays away from 0 and 1, and a scale above the smallest
+
+
+class Columnwise(Likelihood, ABC):
+    """A likelihood under which the columns of a row are independent once the decoder has spoken."""
+
+    columns: int
+
+    @classmethod
+    @abstractmethod
+    def of(cls, columns: Sequence[Column], scale: Scale) -> Columnwise:
+        """The likelihood of these columns; ``scale`` is for those that know it."""
+
+    def link(self, values: Float[Tensor, "n values *grid"]) -> Float[Tensor, "n width *grid"]:
+        """The ``h`` whose ``best`` are ``values`` (of a category: the weight of each one), for closed-form decoders."""
+        return values
+
+    @torch.no_grad()
+    def solve(self, h: Float[Tensor, "n width *grid"], x: Float[Tensor, "n columns *grid"]) -> None:
+        """Set the free numbers (scales, degrees of freedom) from residuals; NaN in ``x`` is left out."""
+
+
+def one_of(what: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise InvalidParameter unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        raise InvalidParameter(f"The {what} must be one of {', '.join(map(repr, allowed))}. Got {value!r}.")
+
+
+def along(vector: Tensor, x: Tensor) -> Tensor:
+    """``vector``, one number per column, along axis 1 of ``x``."""
+    return vector if x.dim() == 2 else vector.view(-1, *[1] * (x.dim() - 2))
+
+
+def average(x: Tensor) -> Tensor:
+    """The mean of each column over rows and grid, missing values left out; 1 where none is left."""
+    return x.transpose(0, 1).flatten(1).nanmean(1).nan_to_num(1.0)

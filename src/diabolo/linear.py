@@ -1,0 +1,209 @@
+r"""The linear autoencoder, solved in closed form: principal components, without a training loop.
+
+::
+
+    f = features(x)                               as the encoder sees a row, missing values filled
+    f - B [1, given] = residual r                 least squares on the conditions; without any, r = f - mean
+    covariance of r = V L V^T                     the largest ``latent`` eigenvalues
+    z = L^-1/2 V^T r                              encoder: codes are uncorrelated and of unit variance
+    f' = V L^1/2 z + B [1, given]                 decoder: their prior is the standard normal
+
+The minimum of the squared error over all linear autoencoders spans the same subspace (Baldi and Hornik, 1989); with
+the scale of the residuals it is probabilistic PCA (Tipping and Bishop, 1999).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from diabolo.autoencoder import Autoencoder
+from diabolo.batches import Batch, Batches
+from diabolo.errors import InvalidData
+from diabolo.likelihoods import Columnwise
+from diabolo.networks import Decoder, Encoder, Features
+from diabolo.networks.dense import started
+from diabolo.schema import Schema
+
+SIZE = 8192  # rows per batch
+WIDE = 1024  # features from which a covariance matrix costs more than walking over the rows again
+FEW = 2048  # rows whose products with one another cost less than walking over them again
+CELLS = 2**24  # values looked at for the scales of the residuals
+PASSES = 8  # walks over the rows that the leading eigenvectors of a wide covariance take
+SPARE = 16  # vectors more than asked for in these walks, so that the last ones asked for converge
+NEGLIGIBLE = 1e-10  # of the largest eigenvalue: variance that is rounding
+
+
+class Link(nn.Module):
+    """From features to what the likelihood reads; without parameters of its own."""
+
+    def __init__(self, features: Features, likelihood: Columnwise) -> None:
+        super().__init__()
+        self._both = features, likelihood  # in a tuple, so that they stay parts of their owners only
+
+    def forward(self, features: Tensor) -> Tensor:
+        seen, likelihood = self._both
+        return likelihood.link(seen.values(features))
+
+
+def mirror(schema: Schema, latent: int, likelihood: Columnwise) -> tuple[Encoder, Decoder]:
+    r"""One matrix to ``latent`` numbers and one back to the features, with the likelihood's link behind it.
+
+    Shapes: x (n, columns, \*grid) to h (n, latent) and z (n, latent) to (n, likelihood.width, \*grid).
+
+    >>> from diabolo.likelihoods import fitting
+    >>> from diabolo.schema import numbers
+    >>> encoder, decoder = mirror(numbers(4), 2, fitting(numbers(4)))
+    >>> decoder(encoder(torch.zeros(3, 4))).shape
+    torch.Size([3, 4])
+    """
+    features = Features(schema)
+    wide = features.width * math.prod(schema.grid)
+    there = started(nn.Linear(wide + schema.given, latent), 1.0)
+    back = started(nn.Linear(latent + schema.given, wide), 1.0)
+    encoder = Encoder(features, nn.Sequential(there), schema.given, flat=bool(schema.grid))
+    shape = [nn.Unflatten(1, (features.width, *schema.grid))] if schema.grid else []
+    return encoder, Decoder(nn.Sequential(back, *shape, Link(features, likelihood)), schema.given)
+
+
+@torch.no_grad()
+def solve(autoencoder: Autoencoder, batches: Batches) -> None:
+    """Set the weights of a linear autoencoder, and the scales of its likelihood, from ``batches``.
+
+    Up to 1024 features one walk over the rows is enough; beyond, a few walks. What is kept in memory grows with the
+    features, never with the rows. At least one direction is left to the residuals: a code as wide as the rows would
+    explain every row alike. Codes that the data do not need stay 0. Raises InvalidData without rows.
+    """
+    autoencoder.eval()
+    rows = Residuals(autoencoder.encoder, batches)  # type: ignore[arg-type]
+    there: nn.Linear = autoencoder.encoder.layers[-1]  # type: ignore[assignment, index]
+    back: nn.Linear = autoencoder.decoder.layers[0]  # type: ignore[assignment, index]
+    variance, axes = rows.components(min(there.out_features, rows.width - 1))
+    kept = variance > NEGLIGIBLE * variance.sum()
+    _write(there, back, rows.trend, axes[:, kept] * variance[kept].rsqrt(), axes[:, kept] * variance[kept].sqrt())
+    _solve_likelihood(autoencoder, batches)
+
+
+class Residuals:
+    """The features of rows less what the conditions explain of them, in double precision.
+
+    ``trend`` (1 + given, width) holds the coefficients of [1, given]; without conditions it is the mean.
+    """
+
+    def __init__(self, encoder: Encoder, batches: Batches) -> None:
+        self.encoder, self.batches = encoder, batches
+        self.count, self.moments = self._add_up()
+        design = 1 + encoder.given
+        self.width = self.moments.shape[1] - design
+        self.weight = self.moments[0, 0]
+        across = self.moments[:design]
+        self.trend = torch.linalg.pinv(across[:, :design], hermitian=True) @ across[:, design:]
+
+    def components(self, count: int) -> tuple[Tensor, Tensor]:
+        """The ``count`` largest variances (count,), falling, and their directions (width, count)."""
+        if self.width <= WIDE:
+            variance, axes = self._from_covariance()
+        elif self.count <= FEW:
+            variance, axes = self._from_products()
+        else:
+            variance, axes = self._from_walks(count)
+        variance, axes = variance.flip(0)[:count].clamp_min(0), axes.flip(1)[:, :count]
+        top = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+        return variance, axes * torch.where(top < 0, -1.0, 1.0)  # the largest loading is positive, on any machine
+
+    def _add_up(self) -> tuple[int, Tensor]:
+        """Rows, and the sums of products of [1, given, features]: all of them, or of [1, given] where wide."""
+        count, moments = 0, None
+        for design, features, weight in self._walk():
+            joint = torch.cat((design, features), 1)
+            left = joint if features.shape[1] <= WIDE else design
+            product = left.T @ (weight * joint)
+            moments = product if moments is None else moments + product
+            count += len(features)
+        if moments is None or not moments[0, 0] > 0:
+            raise InvalidData("A linear autoencoder is solved from rows of positive weight. Got none: pass some.")
+        return count, moments
+
+    def _from_covariance(self) -> tuple[Tensor, Tensor]:
+        design = len(self.trend)
+        explained = self.moments[design:, :design] @ self.trend
+        return eigen((self.moments[design:, design:] - explained) / self.weight)
+
+    def _from_products(self) -> tuple[Tensor, Tensor]:
+        """From the products of the rows with one another: few rows, many features."""
+        rows = torch.cat([residual * weight.sqrt() for residual, weight in self._residuals()])
+        variance, axes = eigen(rows @ rows.T / self.weight)
+        kept = variance > NEGLIGIBLE * variance.sum()
+        return variance[kept], rows.T @ axes[:, kept] * (variance[kept] * self.weight).rsqrt()
+
+    def _from_walks(self, count: int) -> tuple[Tensor, Tensor]:
+        """By subspace iteration, one walk over the rows per step (Halko, Martinsson and Tropp, 2011)."""
+        start = torch.Generator().manual_seed(0)
+        axes = torch.randn(self.width, min(count + SPARE, self.width), generator=start, dtype=torch.float64)
+        axes = torch.linalg.qr(axes.to(self.moments.device)).Q
+        for _ in range(PASSES):
+            image = self._image(axes)
+            inner = axes.T @ image / self.weight
+            last, axes = axes, torch.linalg.qr(image).Q
+        variance, turn = eigen((inner + inner.T) / 2)
+        return variance, last @ turn
+
+    def _image(self, axes: Tensor) -> Tensor:
+        """The covariance, times the weight, times ``axes``, without the covariance."""
+        image = torch.zeros_like(axes)
+        for residual, weight in self._residuals():
+            image += residual.T @ (weight * (residual @ axes))
+        return image
+
+    def _residuals(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((features - design @ self.trend, weight) for design, features, weight in self._walk())
+
+    def _walk(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """[1, given], features and weight (as a column) of each batch."""
+        for batch in self.batches.ordered(SIZE):
+            features = self.encoder.features(batch.x).flatten(1).double()
+            ones = features.new_ones(len(features), 1)
+            weight = ones if batch.weight is None else batch.weight.double().view(-1, 1)
+            design = ones if not self.encoder.given else torch.cat((ones, _conditions(batch)), 1)
+            yield design, features, weight
+
+
+def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, rising, and eigenvectors of a symmetric matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return values, vectors
+
+
+def _conditions(batch: Batch) -> Tensor:
+    if batch.given is None:
+        raise InvalidData("This model reads conditions. Got none: pass given with the rows.")
+    return batch.given.double()
+
+
+def _write(there: nn.Linear, back: nn.Linear, trend: Tensor, encode: Tensor, decode: Tensor) -> None:
+    """Set both layers so that the code is ``encode^T (f - trend)`` and the output ``decode z + trend``."""
+    codes, latent, width = encode.shape[1], there.out_features, len(encode)
+    for each in (*there.parameters(), *back.parameters()):
+        each.zero_()
+    there.weight[:codes, :width] = encode.T.float()
+    there.weight[:codes, width:] = -(encode.T @ trend[1:].T).float()
+    there.bias[:codes] = -(encode.T @ trend[0]).float()
+    back.weight[:, :codes] = decode.float()
+    back.weight[:, latent:] = trend[1:].T.float()
+    back.bias.copy_(trend[0].float())
+
+
+def _solve_likelihood(autoencoder: Autoencoder, batches: Batches) -> None:
+    """Set the scales from a seeded draw of rows, of 2^24 values at the most."""
+    outputs, rows, left = [], [], CELLS
+    for batch in batches.shuffled(SIZE, 0, 0):
+        batch = batch if batch.weight is None else batch[batch.weight > 0]
+        outputs.append(autoencoder(batch.x, batch.given).output)
+        rows.append(batch.x)
+        left -= batch.x.numel()
+        if left <= 0:
+            break
+    autoencoder.likelihood.solve(torch.cat(outputs), torch.cat(rows))  # type: ignore[operator]

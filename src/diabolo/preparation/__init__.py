@@ -1,0 +1,321 @@
+"""Preparation: between the user's rows and the tensors of the model.
+
+rows --fit--> Schema        one pass (survey), then a choice per column (detection)
+rows --transform--> tensor  float32, shape (n, columns, *grid), NaN where a value is missing
+tensor --inverse_transform--> rows, in the user's units and type
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import torch
+from torch import Tensor
+
+from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
+from diabolo.params import Count, Params
+from diabolo.preparation.detection import Detected, detect, is_spoiled, number
+from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
+from diabolo.preparation.streamed import Streamed
+from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
+from diabolo.preparation.values import Role, grain, role, words
+from diabolo.readers import Source, as_rows
+from diabolo.readers.source import rows_at_once
+from diabolo.schema import Column, Schema
+
+__all__ = ["Preparation", "Streamed"]
+
+MOMENTS = (Role.DATE, Role.TIME)
+BLOCK = 1 << 15  # values standardised at once: they stay in the cache from one step to the next
+GRIDS: dict[int, Literal["table", "series", "image"]] = {2: "table", 3: "series", 4: "image"}
+
+
+class Preparation(Params):
+    """Learn what the columns are, then turn rows into numbers and numbers into rows.
+
+    Every column of a numeric array is a number, ``(value - mean) / standard deviation``. The columns of a table are
+    what ``detection`` finds them to be: numbers, counts, booleans, categories, dates, or set aside with a reason.
+    ``schema_`` holds everything that was learned. Standardised values are clipped to +-1e6.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> rows = pa.table({"flow": [1.0, 3.0, None], "state": ["on", "off", "on"]})
+    >>> preparation = Preparation().fit(rows)
+    >>> preparation.transform(rows)
+    tensor([[-1., 0.],
+            [ 1., 1.],
+            [nan, 0.]])
+    >>> preparation.inverse_transform(torch.tensor([[0.0, 1.0]]), like=rows.slice(0, 1)).to_pylist()
+    [{'flow': 2.0, 'state': 'off'}]
+    """
+
+    likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
+    categories: Annotated[Count, "most frequent categories of a column that are told apart"] = 64
+    sample: Annotated[Count, "rows that quantiles are taken from"] = 50_000
+
+    def fit(self, rows: Any) -> Self:
+        """Learn the schema in one pass over rows in memory or a Source.
+
+        Raises InvalidData for rows that cannot be learned from, InvalidParameter for a likelihood that does not suit.
+        """
+        self.check_params()
+        rows = rows if isinstance(rows, Source) else as_rows(rows)
+        self.schema_ = self._of_array(rows) if isinstance(rows, np.ndarray) else self._of_table(rows)
+        return self
+
+    @classmethod
+    def from_schema(cls, schema: Schema) -> Self:
+        """A fitted preparation from what an earlier one learned."""
+        preparation = cls()
+        preparation.schema_ = schema
+        return preparation
+
+    def transform(self, rows: Any, where: Where | None = None) -> Tensor:
+        """Rows as a float32 tensor (n, columns, *grid); columns are found by name, further ones are ignored.
+
+        ``where`` names a row in messages. Raises SchemaMismatch for a missing column, InvalidData for an infinite
+        value or one of the wrong type.
+        """
+        rows, where = as_rows(rows), where or _row
+        if not isinstance(rows, np.ndarray):
+            return self._from_table(rows, where)
+        self._check_width(rows)
+        if all(column.kind == "number" and column.part == "value" for column in self.schema_.columns):
+            return self._from_numbers(rows, where)
+        return self._from_table(_named(rows, self.schema_.sources), where)
+
+    def inverse_transform(self, x: Tensor, like: Any = None, *, keep: bool = False) -> Any:
+        """Rows of the type of ``like`` from a prepared tensor (n, columns, *grid).
+
+        What the model columns do not tell (columns set aside, a clock) is copied from ``like``. With ``keep`` every
+        value that is there in ``like`` stays exactly as it is, and only missing ones are filled. Without ``like``: an
+        Arrow table of the columns that the model knows.
+        """
+        values = x.detach().cpu().to(torch.float64).numpy()
+        if like is None:
+            return self._new_table(values)
+        rows = as_rows(like)
+        if len(rows) != len(values):
+            raise InvalidData(f"{len(values)} rows cannot be written like {len(rows)} rows. Give as many of both.")
+        if isinstance(rows, np.ndarray):
+            return self._array_like(values, rows, keep)
+        return _of_type(self._table_like(values, rows, keep), like)
+
+    def _of_array(self, rows: np.ndarray) -> Schema:
+        names = tuple(f"x{j}" for j in range(rows.shape[1]))
+        survey = Survey(pa.schema([(name, pa.float64()) for name in names]), self.sample, _row)
+        for block in _blocks(rows):
+            survey.add_numbers(_flat(block))
+        chosen = self._chosen(names)
+        found = {each.name: self._of_number(each, chosen.get(each.name)) for each in survey.profiles()}
+        return _schema(found, names, rows.shape[2:])
+
+    def _of_number(self, profile: Profile, likelihood: str | None) -> Detected:
+        if likelihood is not None or not profile.rows:
+            return detect(profile, self.categories, likelihood)
+        return (number(profile),)
+
+    def _of_table(self, rows: pa.Table | Source) -> Schema:
+        fields, where = rows.schema, rows.locate if isinstance(rows, Source) else _row
+        chosen = self._chosen(fields.names)
+        survey = Survey(fields, self.sample, where)
+        for batch in _batches(rows):
+            survey.add(batch)
+        found: dict[str, Detected] = {}
+        for profile, field in zip(survey.profiles(), fields, strict=True):
+            likelihood = chosen.get(profile.name)
+            if likelihood is None and is_spoiled(profile):
+                raise _spoiled(profile.name, rows, where)
+            aside = (field.metadata or {}).get(b"set aside", b"").decode()
+            found[profile.name] = aside or detect(profile, self.categories, likelihood)
+        unread = rows.set_aside if isinstance(rows, Source) else {}
+        return _schema(found | dict(unread), tuple(fields.names))
+
+    def _chosen(self, names: Any) -> Mapping[str, str]:
+        chosen = self.likelihoods or {}
+        unknown = [name for name in chosen if name not in names]
+        if unknown:
+            raise InvalidParameter(f"likelihoods names the column {unknown[0]!r}. The columns are {_some(names)}.")
+        return chosen
+
+    def _check_width(self, rows: np.ndarray) -> None:
+        expected = len(self.schema_.sources)
+        if rows.shape[1] != expected or rows.shape[2:] != self.schema_.grid:
+            raise SchemaMismatch(
+                f"X has {rows.shape[1]} features, but the fit had {expected} features as input (rows of shape "
+                f"{(expected, *self.schema_.grid)}, not {rows.shape[1:]}). Give {_some(self.schema_.sources)}."
+            )
+
+    def _from_numbers(self, rows: np.ndarray, where: Where) -> Tensor:
+        columns = self.schema_.columns
+        places = {name: j for j, name in enumerate(self.schema_.sources)}
+        kept = [places[column.source] for column in columns]
+        grid = (len(columns), *(1,) * len(self.schema_.grid))
+        center = np.array([column.center for column in columns]).reshape(grid)
+        scale = np.array([column.scale for column in columns]).reshape(grid)
+        out = np.empty((len(rows), len(columns), *rows.shape[2:]), np.float32)
+        size = max(1, BLOCK // max(1, rows[:1].size))
+        for start in range(0, len(rows), size):
+            block = rows[start : start + size]
+            block = block if len(kept) == rows.shape[1] else block[:, kept]
+            if block.dtype.kind == "f" and np.isinf(block).any():
+                self._refuse_infinity(block, start, where)
+            out[start : start + size] = standardised(block, center, scale)
+        return torch.from_numpy(out)
+
+    def _refuse_infinity(self, block: np.ndarray, start: int, where: Where) -> None:
+        for column, values in zip(self.schema_.columns, np.moveaxis(block, 1, 0), strict=True):
+            strange = values.reshape(len(values), -1)
+            refuse_infinity(np.where(np.isinf(strange).any(1), np.inf, 0.0), column.source, start, where)
+
+    def _from_table(self, rows: pa.Table, where: Where) -> Tensor:
+        groups = self._groups()
+        present = set(rows.schema.names)
+        absent = [name for name in groups if name not in present]
+        if absent:
+            raise SchemaMismatch(
+                f"The column {absent[0]!r} of the fit is missing ({len(absent)} of {len(groups)} are). "
+                f"Found: {_some(rows.schema.names)}."
+            )
+        out = np.empty((rows.num_rows, len(self.schema_.columns)), np.float32)
+        start = 0
+        for batch in _batches(rows.select(list(groups))):
+            self._encode(batch, groups, out[start : start + batch.num_rows], after(where, start))
+            start += batch.num_rows
+        return torch.from_numpy(out)
+
+    def _encode(self, batch: pa.RecordBatch, groups: Mapping[str, list[Column]], out: np.ndarray, where: Where) -> None:
+        place = 0
+        for name, columns in groups.items():
+            for values in encode(columns, batch.column(name), where):
+                out[:, place] = values
+                place += 1
+
+    def _groups(self) -> dict[str, list[Column]]:
+        """The model columns by source, in their order."""
+        groups: dict[str, list[Column]] = {}
+        for column in self.schema_.columns:
+            groups.setdefault(column.source, []).append(column)
+        return groups
+
+    def _decoded(
+        self, x: np.ndarray, kinds: Mapping[str, pa.DataType], grains: Mapping[str, float] | None = None
+    ) -> dict[str, pa.Array]:
+        """The columns that the model columns tell, by source."""
+        found, place = {}, 0
+        for name, columns in self._groups().items():
+            parts = [x[:, place + i] for i in range(len(columns))]
+            place += len(columns)
+            if name in kinds:
+                found[name] = decode(columns, parts, kinds[name], (grains or {}).get(name, 0.0))
+        return {name: array for name, array in found.items() if array is not None}
+
+    def _new_table(self, x: np.ndarray) -> pa.Table:
+        return pa.table(self._decoded(x, {name: natural(columns) for name, columns in self._groups().items()}))
+
+    def _table_like(self, x: np.ndarray, rows: pa.Table, keep: bool) -> pa.Table:
+        kinds = {field.name: field.type for field in rows.schema}
+        made = self._decoded(x, kinds, {name: grain(rows[name]) for name in kinds if role(kinds[name]) in MOMENTS})
+        for place, field in enumerate(rows.schema):
+            if field.name in made:
+                new = pa.chunked_array([made[field.name]])
+                rows = rows.set_column(place, field, _filled(rows.column(place), new) if keep else new)
+        return rows
+
+    def _array_like(self, x: np.ndarray, rows: np.ndarray, keep: bool) -> np.ndarray:
+        self._check_width(rows)
+        out = rows.copy()
+        if rows.ndim > 2:
+            made = self._grid_like(x)
+        else:
+            kinds = dict.fromkeys(self.schema_.sources, pa.from_numpy_dtype(rows.dtype))
+            made = {name: array.to_numpy(zero_copy_only=False) for name, array in self._decoded(x, kinds).items()}
+        for place, name in enumerate(self.schema_.sources):
+            if name in made:
+                given = rows[:, place]
+                out[:, place] = np.where(np.isnan(given), made[name], given) if keep and _has_gaps(rows) else made[name]
+        return out
+
+    def _grid_like(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        return {c.source: x[:, j] * c.scale + c.center for j, c in enumerate(self.schema_.columns)}
+
+
+def _schema(found: Mapping[str, Detected], names: tuple[str, ...], grid: tuple[int, ...] = ()) -> Schema:
+    columns = tuple(column for each in found.values() if not isinstance(each, str) for column in each)
+    dropped = {name: each for name, each in found.items() if isinstance(each, str)}
+    if not columns:
+        told = "; ".join(f"{name!r} is set aside ({reason})" for name, reason in list(dropped.items())[:5])
+        raise InvalidData(
+            f"There is no column to learn from: {told}. To use one all the same, pass likelihoods={{name: likelihood}}."
+        )
+    return Schema(columns, GRIDS[2 + len(grid)], grid, names, dropped)
+
+
+def _batches(rows: pa.Table | Source) -> Iterator[pa.RecordBatch]:
+    return rows.batches() if isinstance(rows, Source) else iter(rows.to_batches(rows_at_once(rows.schema)))
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    size = max(1, (1 << 20) // max(1, rows[:1].size))
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _flat(block: np.ndarray) -> np.ndarray:
+    """A block of rows with the grid folded into the rows: (n * grid, channels), float64."""
+    return np.moveaxis(block, 1, -1).reshape(-1, block.shape[1]).astype(np.float64)
+
+
+def _named(rows: np.ndarray, names: tuple[str, ...]) -> pa.Table:
+    return pa.table({name: pa.array(rows[:, j]) for j, name in enumerate(names)})
+
+
+def _filled(given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
+    """``given`` with its missing values (null or NaN) taken from ``new``."""
+    missing = given.is_null(nan_is_null=pa.types.is_floating(given.type))
+    chosen = pa.compute.if_else(missing, new.cast(given.type), given)
+    return chosen if isinstance(chosen, pa.ChunkedArray) else pa.chunked_array([chosen])
+
+
+def _of_type(table: pa.Table, like: Any) -> Any:
+    """``table`` as an object of the class of ``like``, a pandas index and dtypes included."""
+    library = type(like).__module__.partition(".")[0]
+    if library == "pandas":
+        frame = table.to_pandas()
+        frame.columns, frame.index = like.columns, like.index
+        return frame.astype(dict(like.dtypes))
+    if isinstance(like, pa.RecordBatch):
+        return (
+            table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], table.schema)
+        )
+    return type(like)(table) if library == "polars" else table
+
+
+def _spoiled(name: str, rows: pa.Table | Source, where: Where) -> InvalidData:
+    """The error that points at the first text in a column of numbers, found in a second pass where there can be one."""
+    place = ""
+    if not (isinstance(rows, Source) and rows.once):
+        texts = (text for batch in _batches(rows) for text in words(batch.column(name)).to_pylist())
+        row, text = next((row, text) for row, text in enumerate(texts) if text is not None and not is_number(text))
+        place = f"{where(row)}, column {name!r}: {text!r:.80} is not a number. "
+    return InvalidData(
+        f"{place}Column {name!r} holds numbers with some text among them. Correct the text, or write NA where a value "
+        f"is missing; if they are codes, pass likelihoods={{{name!r}: 'Categorical'}}."
+    )
+
+
+def _has_gaps(rows: np.ndarray) -> bool:
+    return rows.dtype.kind == "f"
+
+
+def _row(row: int) -> str:
+    return f"row {row}"
+
+
+def _some(names: Any) -> str:
+    shown = [repr(name) for name in list(names)[:8]]
+    return ", ".join(shown) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -1,0 +1,266 @@
+"""Detection: which model columns stand for a column of the user's, decided from its profile.
+
+======================================  ==============================================================================
+what the pass saw                       what becomes of it
+======================================  ==============================================================================
+no value at all                         set aside
+numbers                                 number, Normal: mean and standard deviation
+numbers with heavy tails                number, StudentT: median and quartiles; 99 % of the values spread more than 5
+                                        times as wide as the middle half (a Normal: 3.8, a Laplace: 6.6)
+one number only                         number, scale = its size (or 1), so that a change is visible but not explosive
+true and false                          boolean, Bernoulli
+0 and 1 only, as numbers                category of two, so that a later 2 is a category never seen, not an error
+small whole numbers from 0 on, skewed   count, NegativeBinomial: a minimum of 0, at least 2 % zeros, 8 different ones or
+                                        more, a mean of at most 50 and a variance of at least twice that
+whole numbers named as codes            category: "zip code", "error_code", "type", "class"; at most 64 different ones
+whole numbers named as ids              set aside if no two are equal: "id", "row", "index", or a column without a name
+texts, each twice or more on average    category, Categorical: the most frequent ones, the rest pooled (also 10 or
+                                        fewer different texts, however few rows there are)
+texts that are nearly all different     set aside as an id, or as free text if they are long
+dates and instants                      elapsed seconds, StudentT or Normal, unless the rows are in their order (a log's
+                                        clock says nothing about a row, and tomorrow is always beyond it); sine and
+                                        cosine of the hour, the weekday and the day of the year where at least two
+                                        days, weeks or years were seen
+times of day                            sine and cosine of the hour
+======================================  ==============================================================================
+
+An entry in ``likelihoods`` overrides all of it, and a column with an entry is never set aside.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from diabolo.errors import InvalidParameter
+from diabolo.preparation.survey import Profile
+from diabolo.preparation.values import DAY, Role
+from diabolo.schema import UNSEEN, Column, Kind
+
+Detected = tuple[Column, ...] | str  # model columns, or the reason why there is none
+
+CODES = re.compile(r"(^|[\W_])(codes?|zip|zipcode|postcode|type|class|category|kind)$", re.IGNORECASE)
+IDS = re.compile(
+    r"(^|[\W_])(ids?|uuid|guid|index|idx|key|row|rownum|rownumber|nr|no)$|[a-z]I[dD]$|^column \d+$|^Unnamed",
+    re.IGNORECASE,
+)
+CYCLES = {"hour": DAY, "weekday": 7 * DAY, "yearday": 365.2425 * DAY}
+MONDAY = 4 * DAY  # 1970-01-05, so that a week starts on a Monday
+ALLOWED = {
+    Role.NUMBER: ("Normal", "StudentT", "Laplace", "NegativeBinomial", "Bernoulli", "Categorical"),
+    Role.BOOLEAN: ("Bernoulli", "Categorical"),
+    Role.DATE: ("Normal", "StudentT", "Laplace"),
+    Role.TIME: ("Normal", "StudentT", "Laplace"),
+    Role.TEXT: ("Categorical", "Bernoulli"),
+}
+HEAVY = 5.0  # spread of 99 % of the values over that of the middle half
+NUMERIC = 0.95  # share of texts that read as numbers from which the others are taken for mistakes
+ROUNDING = 1e-12  # relative deviations below this are rounding errors, not variation
+
+
+def detect(profile: Profile, kept: int, likelihood: str | None = None) -> Detected:
+    """The model columns of a profile, or the reason to set it aside; at most ``kept`` categories.
+
+    Raises InvalidParameter for a ``likelihood`` that does not suit the column.
+
+    >>> detect(Profile("pump", Role.NUMBER), kept=64)
+    'every value is missing'
+    """
+    allowed = ALLOWED.get(profile.role, ())
+    if likelihood is not None and likelihood not in allowed:
+        told = ", ".join(map(repr, allowed)) or "none: its type cannot be learned from"
+        raise InvalidParameter(
+            f"The likelihood of column {profile.name!r} ({profile.role.value}) must be one of {told}. "
+            f"Got {likelihood!r}."
+        )
+    if profile.role is Role.OTHER:
+        return "nested or binary values"
+    if not profile.rows:
+        return "every value is missing"
+    return DETECTORS[profile.role](profile, kept, likelihood)
+
+
+def number(profile: Profile, likelihood: str = "Normal") -> Column:
+    """A number column with its center and scale, by mean and standard deviation or (not Normal) by quartiles."""
+    center, scale = profile.mean, profile.std
+    if likelihood != "Normal":
+        low, center, high = (float(each) for each in np.quantile(profile.sample, (0.25, 0.5, 0.75)))
+        scale = (high - low) / 1.349 or scale  # of a Normal the quartiles lie 1.349 standard deviations apart
+    size = max(abs(profile.low), abs(profile.high))
+    if profile.low == profile.high or scale <= ROUNDING * size:
+        center, scale = (profile.low, abs(profile.low) or 1.0) if profile.low == profile.high else (center, size)
+    return _column(profile, "number", likelihood, center=center, scale=scale, low=profile.low, high=profile.high)
+
+
+def _number(profile: Profile, kept: int, likelihood: str | None) -> Detected:
+    if likelihood is not None:
+        return _as_asked(profile, kept, likelihood)
+    if profile.whole and IDS.search(profile.name) and _all_different(profile):
+        return "an id: whole numbers, no two of them equal"
+    if profile.whole and (_is_flag(profile) or _is_code(profile, kept)):
+        return _category(profile, kept)
+    if _is_count(profile):
+        return _count(profile)
+    return (number(profile, "StudentT" if is_heavy(profile.sample) else "Normal"),)
+
+
+def _as_asked(profile: Profile, kept: int, likelihood: str) -> Detected:
+    if likelihood == "Categorical":
+        return _category(profile, kept)
+    if likelihood == "Bernoulli":
+        return _boolean_of_numbers(profile)
+    if likelihood == "NegativeBinomial":
+        if not profile.whole or profile.low < 0:
+            raise InvalidParameter(
+                f"Column {profile.name!r} cannot be NegativeBinomial: that counts, and it holds values that are "
+                "negative or not whole. Choose 'Normal', 'StudentT' or 'Laplace'."
+            )
+        return _count(profile)
+    return (number(profile, likelihood),)
+
+
+def _boolean(profile: Profile, kept: int, likelihood: str | None) -> Detected:
+    if likelihood == "Categorical":
+        return _category(profile, kept, ("false", "true"))
+    return (_column(profile, "boolean", "Bernoulli", low=profile.low, high=profile.high),)
+
+
+def _boolean_of_numbers(profile: Profile) -> Detected:
+    if not (profile.whole and profile.low >= 0 and profile.high <= 1):
+        raise InvalidParameter(
+            f"Column {profile.name!r} cannot be Bernoulli: it holds values from {profile.low:g} to {profile.high:g}, "
+            "not only 0 and 1. Choose 'Categorical' or 'Normal'."
+        )
+    return (_column(profile, "boolean", "Bernoulli", low=profile.low, high=profile.high),)
+
+
+def _count(profile: Profile) -> Detected:
+    logs = np.log1p(profile.sample)
+    scale = float(logs.std()) or 1.0
+    return (
+        _column(
+            profile,
+            "count",
+            "NegativeBinomial",
+            center=float(logs.mean()),
+            scale=scale,
+            low=profile.low,
+            high=profile.high,
+        ),
+    )
+
+
+def _text(profile: Profile, kept: int, likelihood: str | None) -> Detected:
+    if likelihood == "Bernoulli":
+        return _boolean_of_texts(profile)
+    if likelihood is None and not _repeats(profile):
+        return "free text" if profile.letters > 30 else "an id: nearly every row has its own value"
+    if profile.counts is None:
+        raise InvalidParameter(
+            f"Column {profile.name!r} cannot be Categorical: it has thousands of texts, or long ones. Leave it out."
+        )
+    return _category(profile, kept)
+
+
+def is_spoiled(profile: Profile) -> bool:
+    """Whether a column of text is one of numbers but for a few values."""
+    return profile.role is Role.TEXT and profile.rows > 0 and profile.numeric >= NUMERIC and not _repeats(profile)
+
+
+def _repeats(profile: Profile) -> bool:
+    """Whether the texts occur twice or more on average, as categories do."""
+    return profile.counts is not None and len(profile.counts) <= max(10, profile.rows / 2)
+
+
+def _boolean_of_texts(profile: Profile) -> Detected:
+    if profile.counts is None or len(profile.counts) != 2:
+        raise InvalidParameter(
+            f"Column {profile.name!r} cannot be Bernoulli: it has not two values. Choose 'Categorical'."
+        )
+    return (_column(profile, "boolean", "Bernoulli", low=0.0, high=1.0, categories=tuple(sorted(profile.counts))),)
+
+
+def _category(profile: Profile, kept: int, known: tuple[str, ...] = ()) -> Detected:
+    """Categories from the most frequent on; equally frequent ones in the order of their names."""
+    counts = profile.counts or _numbers_counted(profile.sample)
+    ranked = known or tuple(sorted(counts, key=lambda text: (-counts[text], text))[:kept])
+    names = (*ranked, UNSEEN)
+    return (_column(profile, "category", "Categorical", low=0.0, high=len(names) - 1.0, categories=names),)
+
+
+def _numbers_counted(sample: np.ndarray) -> dict[str, int]:
+    values, counts = np.unique(sample, return_counts=True)
+    names = (str(int(value)) if float(value).is_integer() else repr(float(value)) for value in values)
+    return dict(zip(names, counts.tolist(), strict=True))
+
+
+def _date(profile: Profile, kept: int, likelihood: str | None) -> Detected:
+    span = profile.high - profile.low
+    found = []
+    if likelihood is not None or not (profile.rising and profile.rows > 2 and span > 0):
+        elapsed = number(profile, likelihood or ("StudentT" if is_heavy(profile.sample) else "Normal"))
+        found = [_part(profile, "elapsed", elapsed)]
+    whole_days = bool((profile.sample % DAY == 0).all())
+    for name, length in CYCLES.items():
+        if span >= 2 * length and not (name == "hour" and whole_days):
+            found += _cycle(profile, name)
+    return tuple(found) or "a clock: the rows are in its order, and no cycle was seen twice"
+
+
+def _time(profile: Profile, kept: int, likelihood: str | None) -> Detected:
+    return tuple(_cycle(profile, "hour", likelihood or "Normal"))
+
+
+def _cycle(profile: Profile, name: str, likelihood: str = "Normal") -> list[Column]:
+    plain = _column(profile, "number", likelihood, low=-1.0, high=1.0, scale=0.5**0.5)
+    return [_part(profile, f"{name} {wave}", plain) for wave in ("sin", "cos")]
+
+
+def _part(profile: Profile, part: str, column: Column) -> Column:
+    return Column(**{**column.__dict__, "name": f"{profile.name}: {part}", "part": part})
+
+
+def _column(profile: Profile, kind: Kind, likelihood: str, **learned: object) -> Column:
+    missing = profile.missing > 0
+    return Column(profile.name, kind, likelihood, source=profile.name, missing=missing, **learned)  # type: ignore[arg-type]
+
+
+def is_heavy(sample: np.ndarray) -> bool:
+    """Whether the tails are heavier than a Normal's: (q99.5 - q0.5) / (q75 - q25), 3.8 for a Normal, beyond 5.
+
+    Of few rows the extremes are uncertain, so the bound rises to 5 + 10 / sqrt(n); below 100 rows nothing is heavy.
+    """
+    if len(sample) < 100:
+        return False
+    lowest, low, high, highest = np.quantile(sample, (0.005, 0.25, 0.75, 0.995))
+    return bool(highest - lowest > (HEAVY + 10 / len(sample) ** 0.5) * (high - low))
+
+
+def _all_different(profile: Profile) -> bool:
+    return len(np.unique(profile.sample)) == len(profile.sample) > 10
+
+
+def _is_flag(profile: Profile) -> bool:
+    return profile.low == 0 and profile.high == 1
+
+
+def _is_code(profile: Profile, kept: int) -> bool:
+    different = len(np.unique(profile.sample))
+    return bool(CODES.search(profile.name)) and 1 < different <= min(kept, max(10, profile.rows / 2))
+
+
+def _is_count(profile: Profile) -> bool:
+    """Small, skewed whole numbers from 0 on, clearly more spread than a Poisson count."""
+    if not profile.whole or profile.low != 0 or profile.mean > 50 or profile.std**2 < 2 * profile.mean:
+        return False
+    return len(np.unique(profile.sample)) >= 8 and bool((profile.sample == 0).mean() >= 0.02)
+
+
+DETECTORS = {
+    Role.NUMBER: _number,
+    Role.BOOLEAN: _boolean,
+    Role.DATE: _date,
+    Role.TIME: _time,
+    Role.TEXT: _text,
+}

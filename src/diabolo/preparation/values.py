@@ -1,0 +1,154 @@
+"""Values: a column of any Arrow type as float64 numbers or as text, and numbers or text back as that type."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+DAY = 86_400.0
+PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
+class Role(Enum):
+    """What a column's type says about it."""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIME = "time"
+    TEXT = "text"
+    EMPTY = "empty"
+    OTHER = "other"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether ``numbers`` can read it."""
+        return self in (Role.NUMBER, Role.BOOLEAN, Role.DATE, Role.TIME)
+
+
+def role(kind: pa.DataType) -> Role:
+    """The role of a column of type ``kind``.
+
+    >>> role(pa.int8()), role(pa.timestamp("us")), role(pa.dictionary(pa.int8(), pa.string()))
+    (<Role.NUMBER: 'number'>, <Role.DATE: 'date'>, <Role.TEXT: 'text'>)
+    """
+    for each, tests in TESTS.items():
+        if any(test(kind) for test in tests):
+            return each
+    is_list = (
+        types.is_dictionary(kind) and not types.is_nested(kind.value_type) and not types.is_binary(kind.value_type)
+    )
+    return Role.TEXT if is_list else Role.OTHER
+
+
+TESTS = {
+    Role.NUMBER: (types.is_integer, types.is_floating, types.is_decimal, types.is_duration),
+    Role.BOOLEAN: (types.is_boolean,),
+    Role.DATE: (types.is_date, types.is_timestamp),
+    Role.TIME: (types.is_time,),
+    Role.TEXT: (types.is_string, types.is_large_string, lambda kind: kind == pa.string_view()),
+    Role.EMPTY: (types.is_null,),
+}
+
+
+def numbers(array: pa.Array) -> np.ndarray:
+    """A numeric column as float64: dates as seconds since 1970, times and durations as seconds; NaN where missing."""
+    kind = array.type
+    if types.is_date(kind):
+        array = array.cast(pa.timestamp("s" if types.is_date32(kind) else "ms"))
+        kind = array.type
+    if types.is_timestamp(kind) or types.is_duration(kind) or types.is_time(kind):
+        return _floats(array.cast(pa.int32() if kind.bit_width == 32 else pa.int64())) / PER_SECOND[kind.unit]
+    if types.is_decimal(kind) or types.is_boolean(kind):
+        array = array.cast(pa.float64() if types.is_decimal(kind) else pa.uint8())
+    return _floats(array)
+
+
+def parsed(array: pa.Array) -> np.ndarray:
+    """Any column as float64, text too if every value reads as a number. Raises ArrowInvalid if one does not."""
+    kind = role(array.type)
+    if kind is Role.EMPTY:
+        return np.full(len(array), np.nan)
+    if kind is Role.TEXT:
+        array = words(array)
+        return _floats(pc.utf8_trim_whitespace(array.dictionary).cast(pa.float64()).take(array.indices))
+    if not kind.is_numeric:
+        raise pa.ArrowInvalid(f"values of type {array.type}")
+    return numbers(array)
+
+
+def clock(array: pa.Array) -> np.ndarray:
+    """Seconds since 1970 on the clock of the column's own time zone, which days and hours are counted by."""
+    if types.is_timestamp(array.type) and array.type.tz is not None:
+        array = pc.local_timestamp(array)
+    return numbers(array)
+
+
+def grain(array: pa.Array | pa.ChunkedArray) -> float:
+    """The longest of a day, an hour, a minute and a second that all dates or times are whole multiples of; else 0.
+
+    >>> grain(pa.array([3600, 7200], pa.time32("s")))
+    3600.0
+    """
+    seen = np.concatenate([numbers(chunk) for chunk in getattr(array, "chunks", [array])] or [np.empty(0)])
+    seen = seen[~np.isnan(seen)]
+    return next((each for each in (DAY, 3600.0, 60.0, 1.0) if len(seen) and (seen % each == 0).all()), 0.0)
+
+
+def words(array: pa.Array) -> pa.DictionaryArray:
+    """A column as text, each different text once; whole numbers without a decimal point, so that 3.0 is "3"."""
+    if not types.is_dictionary(array.type):
+        array = (array.cast(pa.string()) if types.is_null(array.type) else array).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(array.indices, _texts(array.dictionary))
+
+
+def restored(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    """Float64 numbers as a column of type ``kind``, the inverse of ``numbers``; NaN as missing."""
+    missing = np.isnan(values)
+    if types.is_boolean(kind):
+        return pa.array(values >= 0.5, kind, mask=missing)
+    if types.is_integer(kind):
+        return _whole(values, missing, kind)
+    if types.is_floating(kind):
+        return pa.array(values.astype(kind.to_pandas_dtype()), kind, mask=missing)
+    if types.is_decimal(kind):
+        return pa.array(np.round(values, kind.scale), mask=missing).cast(kind, safe=False)
+    return _moments(values, missing, kind)
+
+
+def _floats(array: pa.Array) -> np.ndarray:
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _texts(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if types.is_floating(kind):
+        return pa.array([None if each is None else _number_text(each) for each in array.to_pylist()], pa.string())
+    return array if types.is_string(kind) else array.cast(pa.string())
+
+
+def _number_text(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _whole(values: np.ndarray, missing: np.ndarray, kind: pa.DataType) -> pa.Array:
+    limits = np.iinfo(kind.to_pandas_dtype())
+    filled = np.where(missing, 0.0, np.rint(values))
+    inside = np.clip(filled, limits.min, limits.max)
+    whole = inside.astype(np.uint64 if limits.min == 0 else np.int64, casting="unsafe")
+    whole = np.where(inside >= limits.max, limits.max, whole)  # 2^63 as a float is one more than the largest int64
+    return pa.array(whole.astype(kind.to_pandas_dtype()), kind, mask=missing)
+
+
+def _moments(values: np.ndarray, missing: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if types.is_date(kind):
+        days = _whole(values / DAY, missing, pa.int32())
+        return days.cast(pa.date32()).cast(kind)
+    if types.is_time(kind):
+        values = np.clip(values, 0.0, DAY - 1.0 / PER_SECOND[kind.unit])
+    count = _whole(np.rint(values * PER_SECOND[kind.unit]), missing, pa.int64())
+    return (count.cast(pa.int32()) if kind.bit_width == 32 else count).cast(kind)

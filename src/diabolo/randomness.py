@@ -1,0 +1,78 @@
+"""Random numbers that depend on the seed and the row's place in the global batch, not on the number of processes.
+
+Every part draws through these functions. Under data-parallel training each process draws for the whole global
+batch and keeps its own rows, so one, two or four processes see the same noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Shard(NamedTuple):
+    """Rows ``start`` to ``start + rows of x`` of a global batch of ``total`` rows."""
+
+    total: int
+    start: int
+
+
+_shard: ContextVar[Shard | None] = ContextVar("shard", default=None)
+
+
+@contextmanager
+def shard(total: int, start: int) -> Iterator[None]:
+    """Draw as the owner of the rows from ``start`` on, of a global batch of ``total`` rows."""
+    token = _shard.set(Shard(total, start))
+    try:
+        yield
+    finally:
+        _shard.reset(token)
+
+
+def place(rows: int) -> Shard:
+    """Where this process's ``rows`` rows lie in the global batch; alone, they are the batch."""
+    return _shard.get() or Shard(rows, 0)
+
+
+@contextmanager
+def seeded(*numbers: int) -> Iterator[None]:
+    """Seed torch's CPU generator from ``numbers`` inside, and leave its state as it was outside."""
+    state = torch.random.get_rng_state()
+    try:
+        torch.random.default_generator.manual_seed(mix(*numbers))
+        yield
+    finally:
+        torch.random.set_rng_state(state)
+
+
+def mix(*numbers: int) -> int:
+    """One 63-bit seed from several numbers, e.g. (seed, epoch, step); the order matters."""
+    seed = 0x9E3779B97F4A7C15
+    for number in numbers:
+        seed = (seed ^ (number & 0xFFFFFFFFFFFFFFFF)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        seed ^= seed >> 31
+    return seed >> 1
+
+
+def normal_like(x: Tensor) -> Tensor:
+    """Standard normal numbers of the shape of ``x`` (rows on axis 0)."""
+    return _own_rows(torch.randn, x)
+
+
+def uniform_like(x: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1) of the shape of ``x`` (rows on axis 0)."""
+    return _own_rows(torch.rand, x)
+
+
+def _own_rows(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
+    place = _shard.get()
+    if place is None:
+        return draw(x.shape, dtype=x.dtype, device=x.device)
+    whole = draw((place.total, *x.shape[1:]), dtype=x.dtype, device=x.device)
+    return whole[place.start : place.start + x.shape[0]]

@@ -1,0 +1,159 @@
+"""Readers: any file or in-memory table as rows.
+
+path --open_source--> Source --batches--> pyarrow.RecordBatch
+ndarray, pandas, polars, Arrow, lists --as_rows--> ndarray or pyarrow.Table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from diabolo.errors import InvalidData, UnreadableFile
+from diabolo.readers.arrays import Npy, Npz
+from diabolo.readers.columnar import Arrow, Parquet
+from diabolo.readers.source import Origin, Source, reading
+from diabolo.readers.textfiles import Delimited, JsonLines
+from diabolo.writers import Sink, open_sink
+
+__all__ = ["FORMATS", "Rows", "Sink", "Source", "as_rows", "open_sink", "open_source"]
+
+Rows: TypeAlias = np.ndarray | pa.Table
+
+FORMATS: dict[str, Callable[[Origin], Source]] = {
+    "csv": Delimited,
+    "tsv": lambda origin: Delimited(origin, "\t"),
+    "parquet": Parquet,
+    "arrow": Arrow,
+    "jsonl": JsonLines,
+    "npz": Npz,
+    "npy": Npy,
+}
+ENDINGS = {
+    ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet",
+    ".arrow": "arrow", ".arrows": "arrow", ".feather": "arrow", ".ipc": "arrow", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".npz": "npz", ".npy": "npy",
+}  # fmt: skip
+MAGIC = {
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "arrow",
+    b"PK\x03\x04": "npz",
+    b"\x93NUMPY": "npy",
+    b"{": "jsonl",
+}
+
+
+def open_source(path: str | Path, format: str | None = None) -> Source:
+    r"""The table in the file ``path``, or on standard input for ``-``; nothing but its shape and types is read yet.
+
+    ``format`` is csv, tsv, parquet, arrow, jsonl, npz or npy; None goes by the ending (``.gz`` after it is unpacked),
+    and without a known ending by the first bytes. Raises UnreadableFile naming the file, the place and the fix.
+
+    >>> import tempfile, pathlib
+    >>> place = pathlib.Path(tempfile.mkdtemp(), "pumps.csv")
+    >>> _ = place.write_text("flow,state\n1.5,on\n2.5,off\n")
+    >>> source = open_source(place)
+    >>> source.rows, source.schema.names, [batch.num_rows for batch in source.batches(1)]
+    (2, ['flow', 'state'], [1, 1])
+    """
+    origin = Origin(None if str(path) == "-" else Path(path))
+    name = format or _format(origin)
+    if name not in FORMATS:
+        raise UnreadableFile(
+            f"{origin.name}: the format {name!r} is not one of {', '.join(FORMATS)}. Name one of these."
+        )
+    return FORMATS[name](origin)
+
+
+def _format(origin: Origin) -> str:
+    if origin.path is not None:
+        endings = [ending.lower() for ending in origin.path.suffixes if ending.lower() != ".gz"]
+        if endings and endings[-1] in ENDINGS:
+            return ENDINGS[endings[-1]]
+    with reading(origin.name, "a table"):
+        head = origin.head(8)
+    return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "csv")
+
+
+def as_rows(X: Any) -> Rows:
+    """``X`` as an array of numbers or an Arrow table; nothing is copied where nothing needs to be.
+
+    Taken are numpy arrays (n, d), (n, channels, time) and (n, channels, height, width), pandas and polars DataFrames,
+    anything that speaks the Arrow C stream, and lists of rows. Raises InvalidData for anything else.
+
+    >>> as_rows([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    if isinstance(X, pa.Table):
+        return X
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
+        return _table(X)
+    if hasattr(X, "toarray"):
+        raise InvalidData("A sparse matrix was given; dense rows are needed. Call .toarray() on it.")
+    return _array(X)
+
+
+def _table(X: Any) -> pa.Table:
+    try:
+        if type(X).__module__.partition(".")[0] == "pandas":
+            return pa.Table.from_pandas(X.set_axis([str(name) for name in X.columns], axis=1), preserve_index=False)
+        table = pa.table(X)
+    except (pa.ArrowException, ValueError, TypeError, AttributeError) as error:
+        raise InvalidData(
+            f"The {type(X).__name__} cannot be read: {error}. Give each column one name and values of one type."
+        ) from error
+    return table.cast(pa.schema([_plain(field) for field in table.schema]))
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """Views of text, which few functions know, as text."""
+    kind = field.type
+    if pa.types.is_dictionary(kind):
+        return field.with_type(
+            pa.dictionary(kind.index_type, _plain(field.with_type(kind.value_type)).type, kind.ordered)
+        )
+    return field.with_type({pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}.get(kind, kind))
+
+
+def _array(X: Any) -> Rows:
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise InvalidData(f"The rows are not of the same length: {error}. Give each row the same columns.") from error
+    if array.dtype.kind == "c":
+        raise InvalidData("Complex data not supported: give the real and the imaginary part as two columns.")
+    _check_shape(array)
+    if array.dtype.kind in "fiub":
+        return array
+    return _of_objects(array)
+
+
+def _check_shape(array: np.ndarray) -> None:
+    if array.ndim not in (2, 3, 4):
+        raise InvalidData(
+            f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: array.reshape(-1, 1) if it has a "
+            "single feature, array.reshape(1, -1) if it is a single row."
+        )
+    if 0 in array.shape[1:]:
+        raise InvalidData(f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
+
+
+def _of_objects(array: np.ndarray) -> Rows:
+    """Objects as numbers if all of them are, otherwise as a table with one type per column."""
+    try:
+        return array.astype(np.float64)
+    except (ValueError, TypeError):
+        pass
+    if array.ndim != 2:
+        raise InvalidData(f"An array of {array.dtype} with {array.ndim} axes was given. Give numbers.")
+    try:
+        return pa.table({f"x{j}": pa.array(column.tolist(), from_pandas=True) for j, column in enumerate(array.T)})
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise InvalidData(f"A column mixes types: {error}. Give each column values of one type.") from error

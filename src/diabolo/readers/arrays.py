@@ -1,0 +1,177 @@
+"""Numpy files as sources: .npy mapped into memory, .npz streamed; nothing is unpickled."""
+
+from __future__ import annotations
+
+import ast
+import re
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from math import prod
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from diabolo.errors import UnreadableFile
+from diabolo.readers.source import Origin, Source, exactly, reading, refuse_expansion, rows_at_once
+
+LABELS = "labels beside the table of an npz file, not a feature"
+HEADER = 10_000  # bytes of a header
+TYPES = re.compile(r"[<>|=]?([biuf](1|2|4|8|16)|b1|U[1-9]\d{0,5}|M8\[(ns|us|ms|s|m|h|D)\])")
+
+
+class Npy(Source):
+    """A two-dimensional array in a .npy file, mapped into memory; the columns are x0, x1, ..."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.name, self._origin = origin.name, origin
+        with reading(self.name, "npy"), origin.seekable() as file:
+            array = self._mapped(file)
+        self.schema = _numbered(array.dtype, _width(array.shape))
+        self.rows = len(array)
+        self._size = rows_at_once(self.schema)
+        self.starts = tuple(range(0, self.rows, self._size))
+
+    def piece(self, i: int) -> Iterator[pa.RecordBatch]:
+        with reading(self.name, "npy"), self._origin.seekable() as file:
+            block = self._mapped(file)[self.starts[i] : self.starts[i] + self._size]
+            yield _batch([block.reshape(len(block), -1)], self.schema)
+
+    def _mapped(self, file: BinaryIO) -> np.ndarray:
+        shape, fortran, dtype = _read_header(file)
+        _check_shape(self.name, shape)
+        order: Any = "F" if fortran else "C"
+        return np.memmap(file, dtype, "r", file.tell(), shape, order)
+
+
+class Member(NamedTuple):
+    """An array inside a .npz file, as its header describes it."""
+
+    info: zipfile.ZipInfo
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.info.filename.removesuffix(".npy")
+
+
+class Npz(Source):
+    """Arrays in a .npz file, streamed.
+
+    The table is the array ``X``, or the only two-dimensional one (columns x0, x1, ...); one-dimensional arrays of the
+    same length are labels beside it, marked so that they are not learned from. Without a two-dimensional array the
+    one-dimensional ones are the columns.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self.name, self._origin = origin.name, origin
+        with reading(self.name, "npz"), origin.seekable() as file, zipfile.ZipFile(file) as archive:
+            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            found = [_member(archive, info, self.name) for info in infos]
+        self._members = _table_of(found, self.name)
+        self.rows = self._members[0].shape[0]
+        fields = [field for member in self._members for field in _fields(member, len(self._members[0].shape) == 2)]
+        self.schema = pa.schema(fields)
+
+    def piece(self, i: int) -> Iterator[pa.RecordBatch]:
+        with reading(self.name, "npz"), ExitStack() as stack:
+            archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(self._origin.seekable())))
+            files = [stack.enter_context(archive.open(member.info)) for member in self._members]
+            for file in files:
+                _read_header(file)
+            yield from self._streamed(files)
+
+    def _streamed(self, files: list[Any]) -> Iterator[pa.RecordBatch]:
+        size = rows_at_once(self.schema)
+        for start in range(0, self.rows or 0, size):
+            count = min(size, (self.rows or 0) - start)
+            pairs = zip(files, self._members, strict=True)
+            yield _batch([_block(file, member, count) for file, member in pairs], self.schema)
+
+
+def _table_of(found: list[Member], name: str) -> list[Member]:
+    flat = [member for member in found if len(member.shape) == 2]
+    main = [member for member in flat if member.name == "X"] or flat
+    lists = [member for member in found if len(member.shape) == 1]
+    if len(main) > 1 or not (main or lists):
+        told = ", ".join(f"{member.name} {member.shape}" for member in found) or "none"
+        raise UnreadableFile(f"{name} needs one two-dimensional array, best named X. Its arrays: {told}.")
+    rows = (main or lists)[0].shape[0]
+    kept = main + [member for member in lists if member.shape[0] == rows]
+    return kept
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Member:
+    refuse_expansion(name, info.compress_size, info.file_size)
+    with archive.open(info) as file:
+        shape, fortran, dtype = _read_header(file)
+        rest = info.file_size - file.tell()
+    if prod(shape) * dtype.itemsize > rest:
+        raise UnreadableFile(
+            f"{name}: {info.filename} claims the shape {shape} but holds {rest} bytes. Write it again."
+        )
+    if fortran and len(shape) == 2 and min(shape) > 1:
+        raise UnreadableFile(f"{name}: {info.filename} is stored by columns. Save numpy.ascontiguousarray of it.")
+    return Member(info, dtype, shape)
+
+
+def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of the array that follows; numpy's own reader also tries to mend broken headers."""
+    form = "<H" if np.lib.format.read_magic(file) == (1, 0) else "<I"
+    size = struct.unpack(form, exactly(file, struct.calcsize(form)))[0]
+    if size > HEADER:
+        raise ValueError(f"a header of {size} bytes")
+    told = ast.literal_eval(exactly(file, size).decode("latin-1"))
+    shape, descr = told["shape"], told["descr"]
+    if not TYPES.fullmatch(str(descr)):
+        raise ValueError(f"it holds {descr!r}, not numbers, booleans, dates or text")
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"its shape is {shape!r}")
+    return tuple(shape), bool(told["fortran_order"]), np.dtype(descr)
+
+
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) not in (1, 2):
+        raise UnreadableFile(f"{name}: the array has the shape {shape}. Save rows and columns, shape (n, d).")
+
+
+def _width(shape: tuple[int, ...]) -> int:
+    return shape[1] if len(shape) == 2 else 1
+
+
+def _fields(member: Member, beside: bool) -> list[pa.Field]:
+    if len(member.shape) == 2:
+        return list(_numbered(member.dtype, member.shape[1]))
+    return [pa.field(member.name, _arrow(member.dtype), metadata={"set aside": LABELS} if beside else None)]
+
+
+def _numbered(dtype: np.dtype[Any], count: int) -> pa.Schema:
+    return pa.schema([(f"x{j}", _arrow(dtype)) for j in range(count)])
+
+
+def _arrow(dtype: np.dtype[Any]) -> pa.DataType:
+    return pa.from_numpy_dtype(_native(dtype)) if dtype.kind != "U" else pa.string()
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.kind == "M":
+        return np.dtype("datetime64[us]")
+    return np.dtype(np.float64) if dtype.kind == "f" and dtype.itemsize > 8 else dtype.newbyteorder("=")
+
+
+def _block(file: Any, member: Member, rows: int) -> np.ndarray:
+    width = _width(member.shape)
+    data = exactly(file, rows * width * member.dtype.itemsize)
+    return np.frombuffer(data, member.dtype, rows * width).reshape(rows, width)
+
+
+def _batch(blocks: list[np.ndarray], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [block[:, j] for block in blocks for j in range(block.shape[1])]
+    arrays = [
+        pa.array(column if column.dtype.kind == "U" else column.astype(_native(column.dtype)), field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,250 @@
+"""Parquet and Arrow files as sources; what a file claims is checked before memory is asked for."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import Any, BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from diabolo.errors import UnreadableFile
+from diabolo.readers.source import (
+    BATCH_BYTES,
+    ROW_BYTES,
+    Origin,
+    Source,
+    exactly,
+    reading,
+    refuse_expansion,
+    rows_at_once,
+    slices,
+)
+
+FOOTER_EXPANSION = 10_000  # Parquet's run lengths shrink a constant column about 3000-fold
+CHUNK_BYTES = 2 << 30  # unpacked bytes that one column of one row group may claim
+DELTA_ROWS = 256  # rows read at once, at least, of text whose encoding hides its size
+
+
+class Parquet(Source):
+    """A Parquet file; the pieces are its row groups.
+
+    Text is kept as a dictionary, since a short file can repeat one long text millions of times; nested columns are set
+    aside unread, since one row of them can be of any size.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self.name, self._origin = origin.name, origin
+        self._texts: list[str] = []
+        with reading(self.name, "Parquet"), self._opened() as file:
+            self._check_claims(file.metadata)
+            self._learn(file)
+
+    def piece(self, i: int) -> Iterator[pa.RecordBatch]:
+        with reading(self.name, "Parquet"), self._opened() as file:
+            for batch in file.iter_batches(self._size, [i], columns=self.schema.names, use_threads=False):
+                if batch.nbytes > ROW_BYTES:
+                    raise UnreadableFile(f"{self.name} unpacks to {batch.nbytes >> 20} MiB in {batch.num_rows} rows.")
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+
+    @contextmanager
+    def _opened(self) -> Iterator[pyarrow.parquet.ParquetFile]:
+        with self._origin.seekable() as file:
+            source = self._origin.path or pa.PythonFile(file, mode="r")  # by its path a file is read without Python
+            yield pyarrow.parquet.ParquetFile(
+                source, read_dictionary=self._texts, pre_buffer=False, buffer_size=1 << 20
+            )
+
+    def _learn(self, file: pyarrow.parquet.ParquetFile) -> None:
+        fields = file.schema_arrow
+        _refuse_duplicates(self.name, fields.names)
+        self.set_aside = {field.name: "nested values" for field in fields if pa.types.is_nested(field.type)}
+        groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+        delta = {chunk.path_in_schema for chunk in _chunks(groups) if "DELTA_BYTE_ARRAY" in chunk.encodings}
+        self._texts = [field.name for field in fields if _is_text(field.type) and field.name not in delta]
+        kept = [field for field in fields if field.name not in self.set_aside]
+        self.schema = pa.schema([_as_dictionary(field) if field.name in self._texts else field for field in kept])
+        self.rows = file.metadata.num_rows
+        self.starts = tuple(accumulate((group.num_rows for group in groups), initial=0))[:-1]
+        self._size = min(rows_at_once(self.schema), _rows_of_text(groups, delta))
+
+    def _check_claims(self, metadata: pyarrow.parquet.FileMetaData) -> None:
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        if metadata.num_rows != sum(group.num_rows for group in groups) or any(group.num_rows < 0 for group in groups):
+            raise UnreadableFile(
+                f"{self.name}: its row groups do not add up to {metadata.num_rows} rows. Write it again."
+            )
+        for chunk in _chunks(groups):
+            if chunk.total_uncompressed_size > CHUNK_BYTES:
+                raise UnreadableFile(
+                    f"{self.name}: column {chunk.path_in_schema!r} takes {chunk.total_uncompressed_size >> 20} MiB "
+                    f"in one row group; {CHUNK_BYTES >> 20} MiB is the most. Write it with smaller row groups."
+                )
+        packed = sum(max(chunk.total_compressed_size, 1) for chunk in _chunks(groups))
+        plain = sum(chunk.total_uncompressed_size for chunk in _chunks(groups))
+        if plain > FOOTER_EXPANSION * packed:
+            refuse_expansion(self.name, packed, plain)
+
+
+def _chunks(groups: list[Any]) -> Iterator[Any]:
+    return (group.column(j) for group in groups for j in range(group.num_columns))
+
+
+def _rows_of_text(groups: list[Any], delta: set[str]) -> int:
+    """Rows at once such that text, as large as the footer says, stays within a batch."""
+    heaviest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=0.0)
+    rows = max(1, int(BATCH_BYTES // max(heaviest, 1.0)))
+    hidden = max((c.total_uncompressed_size for c in _chunks(groups) if c.path_in_schema in delta), default=0)
+    return min(rows, max(DELTA_ROWS, ROW_BYTES // hidden)) if hidden else rows
+
+
+class Arrow(Source):
+    """An Arrow (Feather) file or stream; the pieces of a file are its record batches.
+
+    Every message is looked at before it is read: its buffers must lie inside it, and a batch may not unpack to more
+    than 1 GiB.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self.name, self._origin = origin.name, origin
+        with reading(self.name, "Arrow"), origin.seekable() as file:
+            self._streamed = exactly(file, 6) != b"ARROW1"
+            file.seek(0 if self._streamed else 8)
+            counts = [message.rows for message in messages(file, self.name)]
+            file.seek(0)
+            self._learn(self._reader(file), counts)
+
+    def piece(self, i: int) -> Iterator[pa.RecordBatch]:
+        with reading(self.name, "Arrow"), self._origin.seekable() as file:
+            reader = self._reader(file)
+            for batch in reader if self._streamed else [reader.get_batch(i)]:
+                batch.validate(full=True)  # offsets and indices of a hostile file may point anywhere
+                kept = pa.RecordBatch.from_arrays([batch.column(j) for j in self._kept], schema=self.schema)
+                yield from slices(kept, rows_at_once(self.schema))
+
+    def _reader(self, file: BinaryIO) -> Any:
+        return pa.ipc.open_stream(file) if self._streamed else pa.ipc.open_file(file)
+
+    def _learn(self, reader: Any, counts: list[int]) -> None:
+        _refuse_duplicates(self.name, reader.schema.names)
+        self.set_aside = {f.name: "nested values" for f in reader.schema if pa.types.is_nested(f.type)}
+        self._kept = [j for j, field in enumerate(reader.schema) if field.name not in self.set_aside]
+        self.schema = pa.schema([reader.schema.field(j) for j in self._kept])
+        self.rows = sum(counts)
+        if not self._streamed:
+            if reader.num_record_batches != len(counts):
+                raise UnreadableFile(
+                    f"{self.name}: the footer of the Arrow file does not match its batches. Write it again."
+                )
+            self.starts = tuple(accumulate(counts, initial=0))[:-1]
+
+
+class Message(NamedTuple):
+    """A record batch of an Arrow file as its header describes it."""
+
+    rows: int
+    plain: int
+
+
+def messages(file: BinaryIO, name: str) -> Iterator[Message]:
+    """The record batches of an Arrow stream, by reading headers and skipping bodies.
+
+    Follows the encapsulated message format of the Arrow columnar specification. Raises UnreadableFile for a batch that
+    would unpack to more than 1 GiB.
+    """
+    while (size := _message_size(file)) > 0:
+        header = exactly(file, size)
+        root = _Flat(header, struct.unpack_from("<I", header)[0])
+        kind, body = root.number(1, "<B"), root.number(3, "<q")
+        start = file.tell()
+        if kind in (2, 3):
+            batch = root.table(2) if kind == 3 else root.table(2).table(1)
+            plain = _plain_size(file, start, body, batch)
+            if plain > ROW_BYTES:
+                raise UnreadableFile(
+                    f"{name} has a batch that unpacks to {plain >> 20} MiB; {ROW_BYTES >> 20} MiB is the most. "
+                    "Write it with smaller batches."
+                )
+            if kind == 3:
+                yield Message(batch.number(0, "<q"), plain)
+        file.seek(start + body)
+
+
+def _message_size(file: BinaryIO) -> int:
+    mark = exactly(file, 4)
+    if mark == b"\xff\xff\xff\xff":
+        mark = exactly(file, 4)
+    return struct.unpack("<i", mark)[0] if len(mark) == 4 else 0
+
+
+def _plain_size(file: BinaryIO, start: int, body: int, batch: _Flat) -> int:
+    """Bytes of a batch in memory; a packed buffer begins with its unpacked size."""
+    packed = batch.place(3) is not None
+    total = 0
+    for offset, length in batch.pairs(2):
+        if not 0 <= offset <= offset + length <= body:
+            raise ValueError("a buffer lies outside its message")
+        total += length
+        if packed and length >= 8:
+            file.seek(start + offset)
+            total += max(0, struct.unpack("<q", exactly(file, 8))[0])
+    return total
+
+
+class _Flat:
+    """A table of a FlatBuffer: just enough to read sizes from the header of an Arrow message."""
+
+    def __init__(self, data: bytes, start: int) -> None:
+        self._data, self._start = data, start
+        self._fields = start - struct.unpack_from("<i", data, start)[0]
+        if start < 0 or self._fields < 0:
+            raise ValueError("an Arrow header points outside itself")
+
+    def place(self, field: int) -> int | None:
+        if 4 + 2 * field >= struct.unpack_from("<H", self._data, self._fields)[0]:
+            return None
+        offset = struct.unpack_from("<H", self._data, self._fields + 4 + 2 * field)[0]
+        return self._start + offset if offset else None
+
+    def number(self, field: int, form: str) -> int:
+        place = self.place(field)
+        return 0 if place is None else int(struct.unpack_from(form, self._data, place)[0])
+
+    def table(self, field: int) -> _Flat:
+        place = self.place(field)
+        if place is None:
+            raise ValueError("an Arrow header lacks a part")
+        return _Flat(self._data, place + struct.unpack_from("<I", self._data, place)[0])
+
+    def pairs(self, field: int) -> list[tuple[int, int]]:
+        place = self.place(field)
+        if place is None:
+            return []
+        start = place + struct.unpack_from("<I", self._data, place)[0]
+        count = struct.unpack_from("<I", self._data, start)[0]
+        if count * 16 > len(self._data):
+            raise ValueError("an Arrow header lists more buffers than it holds")
+        return [struct.unpack_from("<qq", self._data, start + 4 + 16 * i) for i in range(count)]
+
+
+def _refuse_duplicates(name: str, names: list[str]) -> None:
+    twice = sorted({each for each in names if names.count(each) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise UnreadableFile(f"{name} has several columns named {twice[0]!r}. Rename them.")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kinds = pa.types
+    return any(
+        is_a(kind) for is_a in (kinds.is_string, kinds.is_large_string, kinds.is_binary, kinds.is_large_binary)
+    ) or (hasattr(kinds, "is_string_view") and kinds.is_string_view(kind))
+
+
+def _as_dictionary(field: pa.Field) -> pa.Field:
+    if not _is_text(field.type):
+        return field
+    values = pa.binary() if "binary" in str(field.type) else pa.string()
+    return pa.field(field.name, pa.dictionary(pa.int32(), values), metadata=field.metadata)

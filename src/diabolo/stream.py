@@ -1,0 +1,185 @@
+"""Rows through a fitted task: reading, scoring and writing at once, in order and in bounded memory.
+
+    source --thread--> blocks --thread--> results --> whoever asks
+
+A block holds at most ``ROWS`` rows and about ``VALUES`` values, and at most ``HELD`` blocks exist at once, however
+long the file is.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from diabolo.errors import InvalidData
+from diabolo.thresholds import false_discovery
+from diabolo.writers import open_sink
+
+if TYPE_CHECKING:
+    from diabolo.readers import Source
+    from diabolo.tasks.anomaly_detector import AnomalyDetector
+    from diabolo.tasks.task import Task
+
+T = TypeVar("T")
+Step = Callable[[float, str], None]
+VERDICTS: Final = ("anomaly_score", "p_value", "anomaly", "reasons")
+ROW: Final = "(row)"
+ROWS: Final = 65_536
+VALUES: Final = 1 << 21
+HELD: Final = 8  # two waiting and one in hand on either side of the scoring thread, one in, one out
+_END: Final = object()
+
+
+def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+    """``items`` in their order, up to ``depth`` of them made ahead by a thread; its errors are raised here.
+
+    >>> list(ahead(iter("abc")))
+    ['a', 'b', 'c']
+    """
+    pool = ThreadPoolExecutor(1)
+    try:
+        pending = deque(pool.submit(next, items, _END) for _ in range(depth))
+        while (item := pending.popleft().result()) is not _END:
+            pending.append(pool.submit(next, items, _END))
+            yield item  # type: ignore[misc]
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if isinstance(items, Generator):
+            items.close()
+
+
+def results(task: Task, source: Source) -> Iterator[pa.RecordBatch]:
+    """What ``task.run`` makes of every block of ``source``; row order is that of the source.
+
+    A source without rows gives one result without rows, so that its columns are known.
+    """
+    return ahead(_run(task, ahead(_blocks(source))))
+
+
+def block_rows(columns: int) -> int:
+    """Rows of a block, fewer where rows are wide."""
+    return max(1, min(ROWS, VALUES // max(1, columns)))
+
+
+def _blocks(source: Source) -> Iterator[pa.RecordBatch]:
+    empty = True
+    for batch in source.batches(block_rows(len(source.schema))):
+        empty = False
+        yield batch
+    if empty:
+        yield pa.RecordBatch.from_pylist([], schema=source.schema)
+
+
+def _run(task: Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    try:
+        for batch in batches:
+            yield task.run(batch)
+    finally:
+        if isinstance(batches, Generator):
+            batches.close()
+
+
+def controlled(batches: Iterator[pa.RecordBatch], level: float) -> Iterator[pa.RecordBatch]:
+    """The results of a detector with ``anomaly`` decided over all rows together.
+
+    Of the rows marked, at most the share ``level`` is expected to be normal (Benjamini and Hochberg, 1995). That needs
+    every p-value before the first decision: 9 bytes per row are kept in memory, the results in a temporary file.
+    """
+    with tempfile.TemporaryFile() as spool:
+        anomaly = false_discovery(_spooled(batches, spool), level)
+        spool.seek(0)
+        start = 0
+        for batch in pa.ipc.open_stream(spool):
+            yield _decided(batch, anomaly[start : start + len(batch)])
+            start += len(batch)
+
+
+def _spooled(batches: Iterator[pa.RecordBatch], spool: IO[bytes]) -> np.ndarray:
+    """The p-values of all rows, once every batch is in the file."""
+    first = next(batches)
+    p = [first["p_value"].to_numpy()]
+    with pa.ipc.new_stream(spool, first.schema) as writer:
+        writer.write_batch(first)
+        for batch in batches:
+            writer.write_batch(batch)
+            p.append(batch["p_value"].to_numpy())
+    return np.concatenate(p)
+
+
+def _decided(batch: pa.RecordBatch, anomaly: np.ndarray) -> pa.RecordBatch:
+    return batch.set_column(batch.schema.get_field_index("anomaly"), "anomaly", pa.array(anomaly))
+
+
+def explained(batches: Iterator[pa.RecordBatch], detector: AnomalyDetector) -> Iterator[pa.RecordBatch]:
+    """The results with one column more, ``reasons``: why a row is an anomaly, null where it is none."""
+    from diabolo.explain import reasons
+
+    for batch in batches:
+        marked = np.flatnonzero(batch["anomaly"].to_numpy(zero_copy_only=False))
+        told = np.full(len(batch), None, dtype=object)
+        if len(marked):
+            why = reasons(detector, pa.table(batch).take(pa.array(marked)), nearest=0)
+            told[marked] = ["; ".join(map(str, each.reasons)) for each in why]
+        yield batch.append_column("reasons", pa.array(told, pa.string()))
+
+
+def verdicts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The results of a detector without the columns of the data."""
+    for batch in batches:
+        yield batch.select([name for name in VERDICTS if name in batch.schema.names])
+
+
+def write(
+    batches: Iterator[pa.RecordBatch], path: str, format: str | None = None, step: Step = lambda rows, now: None
+) -> tuple[int, int | None]:
+    """Write all batches to one file; how many rows there were, and how many of them are marked as anomalies.
+
+    ``step`` hears of every block that was written.
+    """
+    rows, marked = 0, None
+    with open_sink(path, format) as sink:
+        for batch in batches:
+            sink.write(batch)
+            rows += len(batch)
+            if "anomaly" in batch.schema.names:
+                marked = (marked or 0) + batch["anomaly"].true_count
+            step(len(batch), f"{rows:,} rows")
+    return rows, marked
+
+
+def columns(batches: Iterator[pa.RecordBatch], *names: str) -> list[pa.ChunkedArray]:
+    """Some columns of all results, held in memory."""
+    kept = pa.Table.from_batches([batch.select(list(names)) for batch in batches])
+    return kept.columns
+
+
+def strangest(batches: Iterator[pa.RecordBatch], count: int) -> tuple[list[int], pa.Table]:
+    """The ``count`` rows of highest score, the highest first, with their numbers from 0."""
+    best, start = [], 0
+    for batch in batches:
+        numbers = pa.array(np.arange(start, start + len(batch)))
+        best.append(pa.table(batch).append_column(ROW, numbers))
+        start += len(batch)
+        together = pa.concat_tables(best)
+        best = [together.take(pc.select_k_unstable(together, count, [("anomaly_score", "descending")]))]
+    return best[0][ROW].to_pylist(), best[0].drop_columns(ROW)
+
+
+def picked(source: Source, numbers: Sequence[int]) -> tuple[list[int], pa.Table]:
+    """The rows of these numbers, from 0, in their order. Raises InvalidData if the source ends before them."""
+    wanted, found, start = np.unique(numbers), [], 0
+    for batch in _blocks(source):
+        inside = wanted[(wanted >= start) & (wanted < start + len(batch))]
+        found.append(pa.table(batch).take(pa.array(inside - start)))
+        start += len(batch)
+    if wanted[-1] >= start:
+        raise InvalidData(f"{source.name} has {start} rows, 0 to {start - 1}; there is no row {wanted[-1]}.")
+    order = np.searchsorted(wanted, numbers)
+    return list(numbers), pa.concat_tables(found).take(pa.array(order))

@@ -1,0 +1,66 @@
+"""Imputer: rows with missing values in, complete rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import pyarrow as pa
+import torch
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from torch import Tensor
+
+from diabolo.batches import Batches
+from diabolo.params import Natural
+from diabolo.tasks.task import Task
+from diabolo.variants import Variant
+
+
+class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
+    """Fill each missing value with the autoencoder's best guess given the row's other values.
+
+    The first guess comes from the observed values alone; each of ``rounds`` further trips shows the autoencoder the
+    completed row (pseudo-Gibbs, Rezende et al., 2014, arXiv:1401.4082). Observed values are returned untouched.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from diabolo import Imputer
+    >>> t = np.linspace(0, 1, 200)
+    >>> rows = np.c_[t, 2 * t, -t]
+    >>> rows[7, 1] = np.nan
+    >>> filled = Imputer("Linear", random_state=0).fit_transform(rows)
+    >>> bool(abs(filled[7, 1] - 2 * t[7]) < 0.2), bool(filled[8, 0] == rows[8, 0])
+    (True, True)
+    """
+
+    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
+    rounds: Annotated[Natural, "further trips that see the guesses of the trip before"] = 0
+
+    def transform(self, X: Any) -> Any:
+        """``X`` with every missing value filled in, of the type of ``X``."""
+        rows = self._checked(X)
+        filled = self._each(self.preparation_.transform(rows), self._fill)
+        return self.preparation_.inverse_transform(filled, like=rows)
+
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The completed batch."""
+        return self.transform(batch)
+
+    def _fill(self, x: Tensor) -> Tensor:
+        missing = x.isnan()
+        for _ in range(self.rounds + 1):
+            x = torch.where(missing, self.autoencoder_.best(x), x)
+        return x
+
+    def _calibrate(self, train: Batches, held_out: Batches) -> None:
+        """Nothing beyond the autoencoder is needed to fill gaps."""
+
+    def _verdict(self, x: Tensor) -> Tensor:
+        return self._fill(x).double().sum(1)
+
+    def _state(self) -> dict[str, Tensor]:
+        return {}
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing was kept."""

@@ -1,0 +1,339 @@
+"""Task: what people come for. ``fit`` is check -> prepare -> build -> train -> calibrate, and the same for every task.
+
+    X --rows--> Preparation --x--> Variant.build, Variant.train --autoencoder--> _calibrate
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self, final
+
+import numpy as np
+import pyarrow as pa
+import torch
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor
+
+from diabolo import artifact
+from diabolo.autoencoder import Autoencoder
+from diabolo.batches import Batches, Rows
+from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter
+from diabolo.params import Fraction, Params, Seed
+from diabolo.preparation import Preparation, Streamed
+from diabolo.randomness import mix, seeded
+from diabolo.readers import Source, as_rows, open_source
+from diabolo.schema import Schema
+from diabolo.thresholds import THRESHOLDS
+from diabolo.trainer import Epoch, Trainer
+from diabolo.variants import Linear, Variant, named
+
+PROBE = 16  # rows kept in the model file with what the task says of them
+BLOCK = 4096  # rows scored at once: small enough for the caches, large enough for the matrix products
+IN_MEMORY = 1 << 30  # bytes of a decoded file that are trained from memory; larger files are streamed
+
+
+class Task(Params, ABC):
+    """A fitted autoencoder put to a use; subclasses add the verb."""
+
+    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Denoising"
+    trainer: Annotated[Trainer | None, "how it is trained; None for the defaults"] = None
+    likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
+    validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
+    random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
+    on_epoch: ClassVar[Callable[[Epoch], None] | None] = None  # not a parameter: `watch` sets it, `clone` forgets it
+
+    def watch(self, on_epoch: Callable[[Epoch], None]) -> Self:
+        """Call ``on_epoch`` after every epoch of the fits that follow, for a progress bar or a log."""
+        vars(self)["on_epoch"] = on_epoch
+        return self
+
+    @final
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn what is normal in ``X``: an array, a DataFrame, an Arrow table or the path of a file.
+
+        ``y`` is ignored; ``sample_weight`` holds one weight per row. Raises InvalidParameter, InvalidData or
+        TrainingFailed.
+        """
+        self.check_params()
+        rows = self._rows(X, first=True)
+        self.seed_ = self._seed()
+        self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(rows)
+        train, held_out = self._split(rows, sample_weight)
+        self.autoencoder_ = self._build()
+        self.history_ = self._train(train, held_out)
+        self.linear_, self.comparison_ = self._beside(train, held_out)
+        self._calibrate(train, held_out)
+        self.card_ = self._card(train.rows, held_out.rows if held_out is not train else 0)
+        self._keep_probe(held_out)
+        return self
+
+    @abstractmethod
+    def _calibrate(self, train: Batches, held_out: Batches) -> None:
+        """Learn from the rows whatever the verb needs beyond the autoencoder."""
+
+    @abstractmethod
+    def _verdict(self, x: Tensor) -> Tensor:
+        """One number per prepared row that the task stands by; kept in the model file as the golden probe."""
+
+    @abstractmethod
+    def _state(self) -> dict[str, Tensor]:
+        """What ``_calibrate`` learned, as tensors for the model file."""
+
+    @abstractmethod
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of ``_state``."""
+
+    @abstractmethod
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What the task is for, a batch of rows in and a batch of rows out; order and number of rows are kept."""
+
+    def _rows(self, X: Any, *, first: bool) -> np.ndarray | pa.Table | Source:
+        """``X`` checked by scikit-learn's rules and brought to an array, an Arrow table or a file to stream."""
+        if isinstance(X, (str, Path)):
+            X = open_source(X)
+        if isinstance(X, Source):
+            return self._remember(X) if first else X
+        if isinstance(X, (pa.RecordBatch, pa.Table)) and not first:
+            return X
+        if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
+            validate_data(self, X, skip_check_array=True, reset=first)
+            return _at_least_two(as_rows(X)) if first else as_rows(X)
+        dtype = (np.float64, np.float32)
+        return validate_data(
+            self, X, dtype=dtype, ensure_all_finite=False, ensure_min_samples=1 + first, reset=first
+        )
+
+    def _remember(self, source: Source) -> Source:
+        self.n_features_in_ = len(source.schema.names)
+        self.feature_names_in_ = np.array(source.schema.names, dtype=object)
+        return source
+
+    def _seed(self) -> int:
+        if self.random_state is None:
+            return int(np.random.SeedSequence().generate_state(1)[0])
+        if isinstance(self.random_state, np.random.RandomState):
+            return int(self.random_state.randint(2**31 - 1))
+        return int(self.random_state)
+
+    def _split(self, rows: np.ndarray | pa.Table | Source, sample_weight: Any) -> tuple[Batches, Batches]:
+        """Training rows and held-out rows; the same rows twice where there are too few to hold any out."""
+        if isinstance(rows, Source):
+            gathered = _gathered(rows)
+            if gathered is None:
+                return tuple(Streamed(rows, self.preparation_, part, self.validation, self.seed_) for part in ("train", "held out"))
+            rows = gathered
+        return self._split_rows(self.preparation_.transform(rows), _weights(sample_weight, rows))
+
+    def _split_rows(self, x: Tensor, weight: Tensor | None) -> tuple[Rows, Rows]:
+        everything = Rows(x, weight)
+        count = int(len(x) * self.validation)
+        if count < 2:
+            return everything, everything
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(mix(self.seed_, -1)))
+        return everything[order[count:].sort().values], everything[order[:count].sort().values]
+
+    def _build(self) -> Autoencoder:
+        with seeded(self.seed_):
+            return self._variant().build(self.preparation_.schema_)
+
+    def _train(self, train: Batches, held_out: Batches) -> list[Epoch]:
+        trainer = self.trainer or Trainer()
+        valid = held_out if held_out is not train else None
+        return self._variant().train(self.autoencoder_, trainer, train, valid, seed=self.seed_, on_epoch=self.on_epoch)
+
+    def _variant(self) -> Variant:
+        return resolve(self.variant)
+
+    def _beside(self, train: Batches, held_out: Batches) -> tuple[Autoencoder, dict[str, float]]:
+        """The closed-form linear autoencoder of the same width, and how the deep one compares on held-out rows."""
+        linear = Linear(latent=self._variant().latent)
+        autoencoder = linear.build(self.preparation_.schema_)
+        linear.train(autoencoder, Trainer(), train, None, seed=self.seed_)
+        return autoencoder, compare(self.autoencoder_, autoencoder, held_out)
+
+    def _keep_probe(self, held_out: Batches) -> None:
+        """A few rows and what the task says of them, to be said again wherever the model file is loaded."""
+        self.probe_ = next(held_out.ordered(PROBE)).x[:PROBE].clone()
+
+    def _card(self, train: int, held_out: int) -> dict[str, Any]:
+        schema = self.preparation_.schema_
+        return {
+            "task": type(self).__name__,
+            "variant": repr(self._variant()),
+            "data": {"rows": train, "held out": held_out, "fingerprint": fingerprint(schema)},
+            "columns": [column.name for column in schema.columns],
+            "set aside": dict(schema.dropped),
+            "comparison": self.comparison_,
+            "seed": self.seed_,
+            "fitted": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {name: version(name) for name in ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow")},
+        }
+
+    def card(self) -> dict[str, Any]:
+        """What the model is: data, columns, comparison with a linear autoencoder, seed and versions, as JSON."""
+        check_is_fitted(self, "autoencoder_")
+        return self.card_
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted task to one file: a JSON manifest and tensors, no pickle; the file is whole or not there."""
+        check_is_fitted(self, "autoencoder_")
+        manifest = {
+            "task": self.to_dict(),
+            "schema": self.preparation_.schema_.to_dict(),
+            "history": [asdict(epoch) for epoch in self.history_],
+            "card": self.card_,
+            "seed": self.seed_,
+        }
+        artifact.write(path, manifest, self._tensors())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        groups = {
+            "autoencoder": self.autoencoder_.state_dict(),
+            "linear": self.linear_.state_dict(),
+            "state": self._state(),
+            "probe": {"x": self.probe_, "verdict": self._each(self.probe_, self._verdict)},
+        }
+        return {f"{group}.{name}": tensor for group, part in groups.items() for name, tensor in part.items()}
+
+    @staticmethod
+    def load(path: str | Path, known: Iterable[type[Params]]) -> Task:
+        """The task written by ``save``. Raises InvalidArtifact for any file that is not one."""
+        manifest, tensors = artifact.read(path)
+        try:
+            task = Task.from_dict(manifest["task"], [*known, *named().values(), *THRESHOLDS, Trainer])
+            task._revive(manifest, tensors)
+        except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+            raise InvalidArtifact(f"{path} does not hold a task that this version can rebuild: {error}") from error
+        artifact.compare_probe(tensors["probe.verdict"], task._each(task.probe_, task._verdict))
+        return task
+
+    def _revive(self, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        schema = Schema.from_dict(manifest["schema"])
+        self.preparation_ = Preparation.from_schema(schema)
+        self.n_features_in_ = len(schema.sources)
+        self.feature_names_in_ = np.array(schema.sources, dtype=object)
+        self.history_ = [Epoch(**epoch) for epoch in manifest["history"]]
+        self.card_, self.seed_ = manifest["card"], manifest["seed"]
+        self.comparison_ = self.card_["comparison"]
+        self.autoencoder_ = _rebuilt(self._variant(), schema, _group(tensors, "autoencoder"))
+        self.linear_ = _rebuilt(Linear(latent=self._variant().latent), schema, _group(tensors, "linear"))
+        self.probe_ = tensors["probe.x"]
+        self._restore(_group(tensors, "state"))
+
+    def _checked(self, X: Any) -> np.ndarray | pa.Table:
+        """Rows to read from: those of ``X``, or of the file it names."""
+        check_is_fitted(self, "autoencoder_")
+        rows = self._rows(X, first=False)
+        return pa.Table.from_batches(rows.batches(), rows.schema) if isinstance(rows, Source) else rows
+
+    def _prepared(self, X: Any) -> Tensor:
+        return self.preparation_.transform(self._checked(X))
+
+    def _each(self, x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """``read`` over blocks of prepared rows, one after the other."""
+        with torch.inference_mode():
+            return torch.cat([read(block) for block in x.split(BLOCK)])
+
+    def encode(self, X: Any) -> np.ndarray:
+        """The code of each row, shape (n, latent)."""
+        return self._each(self._prepared(X), lambda x: self.autoencoder_.encode(x).z).numpy()
+
+    def reconstruct(self, X: Any) -> Any:
+        """What the autoencoder makes of each row, in the units and the type of ``X``."""
+        rows = self._checked(X)
+        return self.preparation_.inverse_transform(self._each(self.preparation_.transform(rows), self.autoencoder_.best), like=rows)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; ``variant__latent`` works also where the variant was given by name."""
+        for name in {key.partition("__")[0] for key in params if "__" in key}:
+            if isinstance(getattr(self, name, None), str) and name not in params:
+                setattr(self, name, resolve(getattr(self, name)))
+            if name == "trainer" and self.trainer is None and name not in params:
+                self.trainer = Trainer()
+        return super().set_params(**params)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def resolve(variant: Variant | str) -> Variant:
+    """The variant itself, or the default one of that name. Raises InvalidParameter for an unknown name."""
+    if isinstance(variant, Variant):
+        return variant
+    if variant not in named():
+        raise InvalidParameter(f"No variant is called {variant!r}. Choose one of: {', '.join(named())}.")
+    return named()[variant]()
+
+
+def compare(deep: Autoencoder, linear: Autoencoder, held_out: Batches) -> dict[str, float]:
+    """Mean nats per held-out row of both, their difference (deep minus linear) and its standard error."""
+    costs = np.concatenate([_pair(deep, linear, batch.x) for batch in held_out.ordered(BLOCK)])
+    difference = costs[:, 0] - costs[:, 1]
+    error = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else float("inf")
+    means = costs.mean(0)
+    return {
+        "deep": float(means[0]),
+        "linear": float(means[1]),
+        "difference": float(difference.mean()),
+        "error": error if np.isfinite(error) else 0.0,
+        "deep is better": bool(difference.mean() + 2 * error < 0),
+    }
+
+
+def _pair(deep: Autoencoder, linear: Autoencoder, x: Tensor) -> np.ndarray:
+    with torch.inference_mode():
+        return torch.stack([deep(x).nll, linear(x).nll], 1).double().numpy()
+
+
+def fingerprint(schema: Schema) -> str:
+    """A short hash of everything learned from the columns: equal data gives equal fingerprints."""
+    return hashlib.sha256(json.dumps(schema.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _group(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{group}."): each for name, each in tensors.items() if name.startswith(f"{group}.")}
+
+
+def _rebuilt(variant: Variant, schema: Schema, weights: Mapping[str, Tensor]) -> Autoencoder:
+    """The autoencoder with its weights; built without memory first, since a hostile file may ask for any size."""
+    with torch.device("meta"):
+        expected = {name: tuple(each.shape) for name, each in variant.build(schema).state_dict().items()}
+    if expected != {name: tuple(each.shape) for name, each in weights.items()}:
+        raise InvalidArtifact("The weights in the file are not those of the variant it names.")
+    with seeded(0):
+        autoencoder = variant.build(schema)
+    autoencoder.load_state_dict(weights)
+    return autoencoder.eval()
+
+
+def _gathered(source: Source) -> pa.Table | None:
+    """The whole file as a table, or None where it is too large to be held."""
+    batches, size = [], 0
+    for batch in source.batches():
+        size += batch.nbytes
+        if size > IN_MEMORY:
+            return None
+        batches.append(batch)
+    return pa.Table.from_batches(batches, source.schema)
+
+
+def _weights(sample_weight: Any, rows: np.ndarray | pa.Table) -> Tensor | None:
+    if sample_weight is None:
+        return None
+    checked = _check_sample_weight(sample_weight, np.empty((len(rows), 1)), ensure_non_negative=True)
+    return torch.as_tensor(checked, dtype=torch.float32)
+
+
+def _at_least_two(rows: np.ndarray | pa.Table) -> np.ndarray | pa.Table:
+    if len(rows) < 2:
+        raise InvalidData(f"Found a table with {len(rows)} sample(s); at least 2 rows are needed to learn from.")
+    return rows

@@ -1,0 +1,234 @@
+"""Writers: record batches to a file that is whole or not there, or to standard output."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from diabolo.errors import InvalidData, InvalidParameter
+
+ENDINGS = {
+    ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet",
+    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".jsonl": "jsonl", ".ndjson": "jsonl",
+}  # fmt: skip
+TEXT_BYTES = 1 << 30  # decoded text of one batch beyond which writing it out is refused
+
+
+class Encoder(ABC):
+    """Turns batches of one schema into the bytes of a format."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self.file = file
+
+    @abstractmethod
+    def write(self, batch: pa.RecordBatch) -> None: ...
+
+    def close(self) -> None:  # noqa: B027 - text formats end without a word
+        """Write what the format needs at its end."""
+
+
+class Delimited(Encoder):
+    """CSV or TSV: a header line, quotes only where needed, nothing for a missing value."""
+
+    delimiter = ","
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        super().__init__(file, schema)
+        header = io.StringIO()
+        csv.writer(header, delimiter=self.delimiter, lineterminator="\n").writerow(schema.names)
+        file.write(header.getvalue().encode())
+        self.options = pyarrow.csv.WriteOptions(include_header=False, delimiter=self.delimiter, quoting_style="needed")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        block = io.BytesIO()
+        pyarrow.csv.write_csv(_printable(batch), block, self.options)
+        self.file.write(block.getbuffer())
+
+
+class Tabbed(Delimited):
+    """TSV."""
+
+    delimiter = "\t"
+
+
+class JsonLines(Encoder):
+    """One JSON object per line; null for a missing value."""
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        for row in batch.to_pylist():
+            told = {name: _json(value) for name, value in row.items()}
+            self.file.write(json.dumps(told, ensure_ascii=False, default=str, allow_nan=False).encode() + b"\n")
+
+
+class Columnar(Encoder):
+    """Parquet or Arrow, by the writer that pyarrow has for it."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema, opened: Callable[[Any, pa.Schema], Any]) -> None:
+        super().__init__(file, schema)
+        self.plain = pa.schema([field.with_type(_undone(field.type)) for field in schema])
+        self.writer = opened(file, self.plain)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        columns = [_decoded(column) for column in batch.columns]  # an Arrow file has room for one dictionary only
+        self.writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.plain))
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+ENCODERS: dict[str, Callable[[BinaryIO, pa.Schema], Encoder]] = {
+    "csv": Delimited,
+    "tsv": Tabbed,
+    "jsonl": JsonLines,
+    "parquet": lambda file, schema: Columnar(file, schema, pyarrow.parquet.ParquetWriter),
+    "arrow": lambda file, schema: Columnar(file, schema, pa.ipc.new_stream if file is _stdout() else pa.ipc.new_file),
+}
+
+
+class Sink:
+    """Where rows go. The first batch fixes the columns; ``close`` makes the file appear under its name.
+
+    As a context manager it closes at the end, and after an error leaves nothing behind.
+    """
+
+    def __init__(self, path: Path | None, encoder: Callable[[BinaryIO, pa.Schema], Encoder], packed: bool) -> None:
+        self.path, self.rows = path, 0
+        self._make = encoder
+        self._encoder: Encoder | None = None
+        self._part = None if path is None else path.with_name(f".{path.name}.{os.getpid()}.{id(self):x}.part")
+        self._raw = _stdout() if self._part is None else _created(self._part)
+        self._file: Any = gzip.GzipFile(fileobj=self._raw, mode="wb") if packed else self._raw
+
+    def write(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Append rows. Raises InvalidData when their columns are not those of the rows before."""
+        if self._encoder is None:
+            self._schema = rows.schema
+            self._encoder = self._make(self._file, rows.schema)
+        if rows.schema.names != self._schema.names:
+            raise InvalidData(f"Columns {rows.schema.names} follow columns {self._schema.names}.")
+        for batch in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
+            self._encoder.write(batch.cast(self._schema))
+            self.rows += batch.num_rows
+
+    def close(self) -> None:
+        """Finish the file and give it its name, after its bytes are on the disk."""
+        if self._encoder is not None:
+            self._encoder.close()
+        if self._file is not self._raw:
+            self._file.close()
+        self._raw.flush()
+        if self._part is None or self.path is None:
+            return
+        os.fsync(self._raw.fileno())
+        self._raw.close()
+        os.replace(self._part, self.path)
+        _sync(self.path.parent)
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        if self._part is not None:
+            self._raw.close()
+            self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close() if kind is None else self.discard()
+
+
+def open_sink(path: str | Path, format: str | None = None) -> Sink:
+    r"""A place to write rows: the file ``path``, or standard output for ``-``.
+
+    ``format`` is csv, tsv, parquet, arrow or jsonl; None goes by the ending (csv on standard output); ``.gz`` packs a
+    text format. A file is written beside its name, synced and then renamed, so that no reader sees half of it.
+    Raises InvalidParameter for an unknown format or a missing folder.
+
+    >>> import tempfile, pathlib
+    >>> place = pathlib.Path(tempfile.mkdtemp(), "scores.csv")
+    >>> with open_sink(place) as sink:
+    ...     sink.write(pa.table({"row": [1, 2], "score": [0.5, None]}))
+    >>> place.read_text()
+    'row,score\n1,0.5\n2,\n'
+    """
+    place = None if str(path) == "-" else Path(path)
+    endings = [] if place is None else [ending.lower() for ending in place.suffixes]
+    packed = endings[-1:] == [".gz"]
+    known = [ENDINGS[ending] for ending in endings[-1 - packed :] if ending in ENDINGS]
+    name = format or ("csv" if place is None else next(iter(known), "the ending " + "".join(endings)))
+    if name not in ENCODERS:
+        raise InvalidParameter(f"Rows cannot be written as {name!r}. Choose one of {', '.join(ENCODERS)}.")
+    if place is not None and not place.parent.is_dir():
+        raise InvalidParameter(f"There is no folder {place.parent} to write {place.name} into. Make it first.")
+    return Sink(place, ENCODERS[name], packed)
+
+
+def _stdout() -> Any:
+    return sys.stdout.buffer
+
+
+def _created(part: Path) -> BinaryIO:
+    try:
+        return part.open("xb")
+    except OSError as error:
+        raise InvalidParameter(
+            f"{part.parent} cannot be written to: {error.strerror}. Choose another folder."
+        ) from error
+
+
+def _sync(folder: Path) -> None:
+    """Make the new name durable, where folders can be synced."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _printable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [_flattened(_decoded(column)) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _undone(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """A dictionary as its values; few bytes of a file can stand for more text than fits in memory."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    if pa.types.is_large_string(column.type.value_type) or pa.types.is_string(column.type.value_type):
+        lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
+        if (pc.sum(lengths).as_py() or 0) > TEXT_BYTES:
+            raise InvalidData(f"{len(column)} rows hold over {TEXT_BYTES >> 20} MiB of text. Leave that column out.")
+    return column.dictionary_decode()
+
+
+def _flattened(column: pa.Array) -> pa.Array:
+    """A nested column as JSON text."""
+    if not pa.types.is_nested(column.type):
+        return column
+    texts = (None if each is None else json.dumps(each, default=str) for each in column.to_pylist())
+    return pa.array(texts, pa.string())
+
+
+def _json(value: Any) -> Any:
+    """Numbers that JSON has: NaN is missing, infinity the largest."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else math.copysign(sys.float_info.max, value)

@@ -1,0 +1,21 @@
+"""Fixtures of every test: where the real data is, and one thread for tiny networks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets; tests that need it are skipped, saying so, where it is absent."""
+    place = Path(os.environ.get("DIABOLO_DATA", ROOT.parent / "shared" / "data"))
+    if not place.is_dir():
+        pytest.skip(f"no real data at {place}: set DIABOLO_DATA")
+    return place

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from diabolo.autoencoder import Bottleneck
+from diabolo.bottlenecks import FiniteScalar, Gaussian, Plain, Quantised, TopK
+from diabolo.errors import InvalidParameter
+from diabolo.randomness import seeded
+from diabolo.schedules import Anneal
+
+PARTS = {
+    "plain": lambda: Plain(4, nn.Sigmoid()),
+    "topk": lambda: TopK(4, 2),
+    "gaussian": lambda: Gaussian(4, free=0.01),
+    "quantised": lambda: Quantised(4, codes=6, heads=2),
+    "quantised by gradient": lambda: Quantised(4, codes=6, heads=2, update="gradient"),
+    "finite scalar": lambda: FiniteScalar((3, 4, 5, 2)),
+}
+
+
+@pytest.fixture(params=PARTS)
+def part(request: pytest.FixtureRequest) -> Bottleneck:
+    with seeded(0):
+        return PARTS[request.param]()
+
+
+def numbers(part: Bottleneck, *shape: int) -> Tensor:
+    return torch.randn(shape[0], part.width, *shape[1:], generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("grid", [(), (3,), (3, 2)])
+def test_shapes(part: Bottleneck, grid: tuple[int, ...]) -> None:
+    for training in (True, False):
+        code = part.train(training)(numbers(part, 5, *grid))
+        assert code.z.shape == (5, part.latent, *grid)
+        assert all(cost.shape == (5,) for cost in code.costs.values())
+    assert part.sample(7, grid).shape == (7, part.latent, *grid)
+    if code.tokens is not None:
+        assert code.tokens.shape[0] == 5 and code.tokens.shape[2:] == grid
+
+
+def test_evaluation_repeats_and_changes_nothing(part: Bottleneck) -> None:
+    h = numbers(part, 6)
+    part.train()(h)
+    before = {name: each.clone() for name, each in part.state_dict().items()}
+    first, second = part.eval()(h), part(h)
+    assert torch.equal(first.z, second.z)
+    assert all(torch.equal(first.costs[name], second.costs[name]) for name in first.costs)
+    assert all(torch.equal(each, before[name]) for name, each in part.state_dict().items())
+
+
+def test_gradients_pass(part: Bottleneck) -> None:
+    h = numbers(part, 6).requires_grad_()
+    part.train()(h).z.sum().backward()
+    assert h.grad is not None and h.grad.abs().sum() > 0
+
+
+def test_training_repeats_for_a_seed(part: Bottleneck) -> None:
+    h, state = numbers(part, 6), {name: each.clone() for name, each in part.state_dict().items()}
+    runs = []
+    for _ in range(2):
+        part.load_state_dict(state)
+        with seeded(3):
+            runs.append(part.train()(h).z)
+            runs[-1] = torch.cat([runs[-1], part(h).z])
+    assert torch.equal(*runs)
+
+
+def test_a_sample_of_a_discrete_code_is_a_code() -> None:
+    fsq = FiniteScalar((3, 4))
+    z = fsq.sample(200)
+    assert set(z[:, 0].tolist()) == {-1.0, 0.0, 1.0}
+    assert z[:, 1].unique().numel() == 4
+    vq = Quantised(4, codes=5, heads=2)
+    vq.train()(numbers(vq, 50))
+    drawn = vq._cut(vq.sample(20))
+    assert torch.cdist(drawn[:, 0, 0], vq.codebook[0]).amin(1).max() < 1e-6
+
+
+def test_samples_follow_the_use_of_the_codes() -> None:
+    vq = Quantised(2, codes=4)
+    vq.counts.copy_(torch.tensor([[0.0, 3.0, 0.0, 1.0]]))
+    with seeded(0):
+        tokens = vq.eval()(vq.sample(2000)).tokens
+    share = torch.bincount(tokens.flatten(), minlength=4) / 2000
+    assert share[0] == share[2] == 0 and abs(share[1] - 0.75) < 0.04
+
+
+def test_top_k_keeps_k() -> None:
+    z = TopK(8, 3)(torch.randn(5, 8, 2)).z
+    assert ((z != 0).sum(1) == 3).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda: TopK(3, 4), lambda: TopK(3, 0), lambda: Quantised(5, 8, heads=2), lambda: FiniteScalar((1, 3))]
+)
+def test_errors_say_what_is_allowed(wrong: object) -> None:
+    with pytest.raises(InvalidParameter, match="must"):
+        wrong()  # type: ignore[operator]
+
+
+def test_extreme_numbers_stay_finite() -> None:
+    part = Gaussian(2)
+    code = part.eval()(torch.tensor([[1e10, -1e10, 1e10, -1e10]]))
+    assert code.costs["kl"].isfinite().all()
+
+
+def test_free_bits_are_free() -> None:
+    h = torch.randn(20, 6) * 0.1
+    assert torch.allclose(Gaussian(3, free=0.5).eval()(h).costs["kl"], torch.tensor(1.5))
+    h[:, 0] = 10.0
+    dear, cheap = (Gaussian(3, free=free).eval()(h).costs["kl"] for free in (0.0, 0.5))
+    assert (cheap >= dear).all() and (cheap < dear + 1.0 + 1e-3).all()
+
+
+def test_a_weight_of_zero_leaves_the_cost_out() -> None:
+    assert Gaussian(3, weight=0.0)(torch.zeros(2, 6)).costs == {}
+
+
+def test_annealed_cost_warms_up_in_training_only() -> None:
+    part, h = Gaussian(1, weight=Anneal(0.0, 2.0, 4)), torch.ones(1, 2)
+    whole = Gaussian(1, weight=2.0).eval()(h).costs["kl"]
+    paid = [part.train()(h).costs["kl"] / whole for _ in range(5)]
+    assert torch.allclose(torch.cat(paid), torch.tensor([0.25, 0.5, 0.75, 1.0, 1.0]))
+    assert torch.equal(part.eval()(h).costs["kl"], whole)
+
+
+def test_draws_come_row_by_row_and_posterior_once_per_row() -> None:
+    part = Gaussian(2).train()
+    h = torch.cat([torch.tensor([[50.0, 50.0], [-50.0, -50.0]]), torch.zeros(2, 2)], 1)
+    code = part.draw(h, 3)
+    assert code.z.shape == (6, 2) and code.posterior.mean.shape == (2, 2)  # type: ignore[union-attr]
+    assert (code.z[:3] > 0).all() and (code.z[3:] < 0).all()
+    assert code.costs["kl"].shape == (6,)
+
+
+def test_first_batch_seeds_the_codebook_and_data_is_followed() -> None:
+    torch.manual_seed(0)
+    centers = torch.tensor([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0], [30.0, 30.0]])
+    vq = Quantised(2, codes=4).train()
+    for _ in range(60):
+        vq(centers.repeat(16, 1) + torch.randn(64, 2) * 0.1)
+    assert torch.cdist(centers, vq.codebook[0]).amin(1).max() < 1
+    assert vq.eval()(centers).tokens.unique().numel() == 4
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+def test_dead_codes_are_revived(update: str) -> None:
+    torch.manual_seed(0)
+    vq = Quantised(2, codes=16, update=update).train()  # type: ignore[arg-type]
+    vq(torch.randn(128, 2) * 0.01)
+    for _ in range(120):  # the data moves away from every code but the nearest
+        vq(torch.randn(128, 2) + 100.0)
+    used = vq.eval()(torch.randn(2000, 2) + 100.0).tokens.unique().numel()
+    assert used >= 15
+
+
+def test_codes_do_not_depend_on_the_other_rows_of_the_batch() -> None:
+    vq = Quantised(4, codes=8, heads=2)
+    h, state = numbers(vq, 8), {name: each.clone() for name, each in vq.state_dict().items()}
+    other = torch.cat([h[:4], h[4:] * 5 + 1])
+    first = vq.train()(h).z[:4]
+    vq.load_state_dict(state)
+    assert torch.equal(first, vq(other).z[:4])
+
+
+TWO = """
+import sys, torch
+import torch.distributed as dist
+from diabolo.bottlenecks import Quantised
+from diabolo.randomness import seeded, shard
+rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+h = torch.randn(12, 4, generator=torch.Generator().manual_seed(5))
+with seeded(1):
+    part = Quantised(4, codes=5, heads=2).train()
+own = slice(0, 5) if rank == 0 else slice(5, 12)
+for step in range(3):
+    with seeded(2, step), shard(12, own.start):
+        part(h[own])
+torch.save(part.state_dict(), f"{out}{rank}")
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_learn_the_codebook_of_one(tmp_path: Path) -> None:
+    h = torch.randn(12, 4, generator=torch.Generator().manual_seed(5))
+    with seeded(1):
+        alone = Quantised(4, codes=5, heads=2).train()
+    for step in range(3):
+        with seeded(2, step):
+            alone(h)
+    started = [
+        subprocess.Popen([sys.executable, "-c", TWO, str(rank), str(tmp_path / "store"), str(tmp_path / "state")])
+        for rank in range(2)
+    ]
+    assert [each.wait(timeout=60) for each in started] == [0, 0]
+    for rank in range(2):
+        state = torch.load(tmp_path / f"state{rank}", weights_only=True)
+        for name, each in alone.state_dict().items():
+            torch.testing.assert_close(state[name], each)

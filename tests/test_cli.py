@@ -1,0 +1,378 @@
+"""The command line as its users meet it: files in, files out, streams, exit codes and signals."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import diabolo
+from diabolo import AnomalyDetector
+from diabolo.cli import app
+
+RUNNER = CliRunner()
+QUICK = ("-p", "variant=Linear")
+
+
+def command(*words: str | Path, code: int = 0) -> tuple[str, str]:
+    """What a command prints on its two streams, once its exit code is as expected."""
+    result = RUNNER.invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.stdout, result.stderr
+
+
+def process(*words: str | Path, **options: object) -> subprocess.Popen[bytes]:
+    arguments = [sys.executable, "-m", "diabolo", *map(str, words)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def table(rows: int, seed: int = 0, broken: int = 0) -> pa.Table:
+    """Rows in which c is a + b; the last ``broken`` ones have it otherwise, and say so."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, rows))
+    wrong = np.arange(rows) >= rows - broken
+    unit = rng.choice(["left", "right"], rows)
+    return pa.table(
+        {"a": a, "b": b, "c": a + b + 0.1 * rng.normal(size=rows) + 8.0 * wrong, "unit": unit, "broken": wrong}
+    )
+
+
+def write(rows: pa.Table, path: Path) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows.column_names)
+        writer.writerows(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+    return path
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.csv, new.csv (the last 5 of 60 rows are broken) and a detector of train.csv."""
+    folder = tmp_path_factory.mktemp("pump")
+    write(table(400).drop_columns("broken"), folder / "train.csv")
+    write(table(60, seed=1, broken=5), folder / "new.csv")
+    command("fit", "detect", folder / "train.csv", "-o", folder / "pump.diabolo", *QUICK)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(place: Path) -> Path:
+    return place / "pump.diabolo"
+
+
+@pytest.fixture(scope="session")
+def new(place: Path) -> Path:
+    return place / "new.csv"
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_fit_says_what_it_learned_and_leaves_only_the_model(tmp_path: Path, place: Path) -> None:
+    out, err = command("fit", "detect", place / "train.csv", "-o", tmp_path / "m.diabolo", *QUICK)
+    assert out == ""
+    assert "4 columns" in err
+    assert "nats per row" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["m.diabolo"]
+
+
+def test_fit_repeats_for_a_seed_and_can_be_silent(tmp_path: Path, place: Path) -> None:
+    for name in ("one", "two"):
+        words = (
+            "fit",
+            "detect",
+            place / "train.csv",
+            "-o",
+            tmp_path / name,
+            "-p",
+            "trainer.epochs=2",
+            "--seed",
+            "7",
+            "-q",
+        )
+        assert command(*words) == ("", "")
+    one, two = (diabolo.load(tmp_path / name) for name in ("one", "two"))
+    rows = table(20).drop_columns("broken")
+    assert np.array_equal(one.anomaly_score(rows), two.anomaly_score(rows))
+    assert one.random_state == 7
+    assert len(one.history_) == 2
+
+
+def test_fit_as_json(tmp_path: Path, place: Path) -> None:
+    out, _ = command("fit", "detect", place / "train.csv", "-o", tmp_path / "m", *QUICK, "--json")
+    card = json.loads(out)
+    assert card["model"] == str(tmp_path / "m")
+    assert card["seed"] == 0
+
+
+def test_run_keeps_every_row_and_column_and_marks_the_broken_ones(model: Path, new: Path) -> None:
+    out, err = command("run", model, new)
+    rows = rows_of(out)
+    assert [(row["a"], row["broken"]) for row in rows] == [
+        (row["a"], row["broken"]) for row in rows_of(new.read_text())
+    ]
+    assert list(rows[0])[-3:] == ["anomaly_score", "p_value", "anomaly"]
+    assert all(row["anomaly"] == "true" for row in rows[-5:])
+    marked = sum(row["anomaly"] == "true" for row in rows)
+    assert f"60 rows, {marked} of them anomalies" in err
+
+
+def test_run_says_the_same_as_python(model: Path, new: Path, tmp_path: Path) -> None:
+    command("run", model, new, "-o", tmp_path / "scored.parquet", "--quiet")
+    scores = pq.read_table(tmp_path / "scored.parquet")["anomaly_score"].to_numpy()
+    detector = diabolo.load(model)
+    assert isinstance(detector, AnomalyDetector)
+    assert np.array_equal(scores, detector.anomaly_score(table(60, seed=1, broken=5)))
+
+
+@pytest.mark.parametrize("extension", ["csv", "tsv", "parquet", "arrow", "jsonl"])
+def test_run_writes_every_format_and_reads_it_again(extension: str, model: Path, new: Path, tmp_path: Path) -> None:
+    once, twice = tmp_path / f"once.{extension}", tmp_path / "twice.csv"
+    command("run", model, new, "-o", once)
+    command("run", model, once, "-o", twice, "--only-scores")
+    expected = rows_of(command("run", model, new, "--only-scores")[0])
+    assert [row["anomaly_score"][:10] for row in rows_of(twice.read_text())] == [
+        row["anomaly_score"][:10] for row in expected
+    ]
+
+
+def test_run_only_scores(model: Path, new: Path) -> None:
+    rows = rows_of(command("run", model, new, "--only-scores")[0])
+    assert list(rows[0]) == ["anomaly_score", "p_value", "anomaly"]
+    assert len(rows) == 60
+
+
+def test_run_explains_anomalies_and_nothing_else(model: Path, new: Path) -> None:
+    for row in rows_of(command("run", model, new, "--explain")[0]):
+        assert bool(row["reasons"]) == (row["anomaly"] == "true")
+
+
+def test_run_controls_false_discoveries_over_the_whole_file(model: Path, new: Path) -> None:
+    every = [row["anomaly"] for row in rows_of(command("run", model, new, "--fdr", "0.1")[0])]
+    assert every[-5:] == ["true"] * 5
+    assert every.count("true") <= 7
+    assert command("run", model, new, "--fdr", "0.000001", "--fail-on-anomaly")[0]
+
+
+def test_run_fails_on_anomaly_after_writing_all_rows(model: Path, new: Path, place: Path) -> None:
+    assert len(rows_of(command("run", model, new, "--fail-on-anomaly", code=4)[0])) == 60
+    words = ("run", model, place / "train.csv", "--fdr", "0.000001", "--fail-on-anomaly")
+    assert len(rows_of(command(*words)[0])) == 400
+
+
+def test_run_of_no_rows_writes_the_header(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("a,b,c,unit\n")
+    out, err = command("run", model, tmp_path / "empty.csv")
+    assert out.strip().replace('"', "") == "a,b,c,unit,anomaly_score,p_value,anomaly"
+    assert "0 rows" in err
+
+
+def test_run_reads_gz(model: Path, new: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv.gz").write_bytes(gzip.compress(new.read_bytes()))
+    assert command("run", model, tmp_path / "new.csv.gz")[0] == command("run", model, new)[0]
+
+
+def test_run_writes_nothing_when_a_row_is_bad(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("a,b,c,unit\n1,2,3,left\n1,inf,3,left\n")
+    _, err = command("run", model, tmp_path / "bad.csv", "-o", tmp_path / "out.csv", code=3)
+    assert "'b'" in err
+    assert "row" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+
+
+def test_imputer_fills_the_gaps(tmp_path: Path, place: Path) -> None:
+    (tmp_path / "gaps.csv").write_text("a,b,c,unit,name\n1,2,,left,x\n,1,2,right,y\n")
+    command("fit", "impute", place / "train.csv", "-o", tmp_path / "fill.diabolo", *QUICK)
+    first, second = rows_of(command("run", tmp_path / "fill.diabolo", tmp_path / "gaps.csv")[0])
+    assert abs(float(first["c"]) - 3) < 0.5
+    assert abs(float(second["a"]) - 1) < 0.5
+    assert (first["name"], second["b"]) == ("x", "1")
+    for words in (["run", "--only-scores"], ["explain"], ["evaluate", "--labels", "name"]):
+        verb, *options = words
+        _, err = command(verb, tmp_path / "fill.diabolo", tmp_path / "gaps.csv", *options, code=2)
+        assert "fit detect" in err
+
+
+def test_explain_tells_the_strangest_rows_first(model: Path, new: Path) -> None:
+    told = json.loads(command("explain", model, new, "--top", "5", "--json")[0])
+    assert sorted(each["row"] for each in told) == [55, 56, 57, 58, 59]
+    assert [each["score"] for each in told] == sorted((each["score"] for each in told), reverse=True)
+    text, _ = command("explain", model, new, "--top", "1")
+    assert text.startswith(f"row {told[0]['row']}: anomaly")
+
+
+def test_explain_tells_the_rows_asked_for(model: Path, new: Path) -> None:
+    assert [each["row"] for each in json.loads(command("explain", model, new, "--rows", "17,3", "--json")[0])] == [
+        17,
+        3,
+    ]
+    assert "there is no row 60" in command("explain", model, new, "--rows", "3,60", code=3)[1]
+    assert "such as 3,17" in command("explain", model, new, "--rows", "3;17", code=2)[1]
+
+
+def test_evaluate_knows_labels_that_were_not_there_in_fit(model: Path, new: Path) -> None:
+    figures = json.loads(command("evaluate", model, new, "--labels", "broken", "--json")[0])
+    assert figures["auroc"]["value"] == 1
+    assert figures["recall"]["value"] == 1
+    text, _ = command("evaluate", model, new, "--labels", "broken")
+    assert text.splitlines()[1].split() == ["auroc", "1.0000", "1.0000", "to", "1.0000"]
+
+
+def test_evaluate_says_what_is_wrong_with_the_labels(model: Path, new: Path) -> None:
+    assert "Did you mean 'broken'?" in command("evaluate", model, new, "--labels", "brokn", code=3)[1]
+    assert "Allowed: 0/1" in command("evaluate", model, new, "--labels", "unit", code=3)[1]
+
+
+def test_report_is_one_page(model: Path, new: Path, tmp_path: Path) -> None:
+    _, err = command("report", model, new, "-o", tmp_path / "report.html")
+    assert "report.html" in err
+    assert (tmp_path / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_show(model: Path) -> None:
+    assert "detect: " in command("show", "tasks")[0]
+    assert "Denoising: " in command("show", "variants")[0]
+    assert "latent:" in command("show", "VAE")[0]
+    assert json.loads(command("show", "detect", "--json")[0])["name"] == "AnomalyDetector"
+    assert json.loads(command("show", model, "--json")[0])["task"] == "AnomalyDetector"
+    assert "Did you mean 'VAE'?" in command("show", "VEA", code=2)[1]
+
+
+def test_doctor(model: Path, tmp_path: Path) -> None:
+    out, _ = command("doctor", model)
+    assert "broken" not in out
+    (tmp_path / "no.diabolo").write_bytes(b"no")
+    findings = json.loads(command("doctor", tmp_path / "no.diabolo", "--json", code=1)[0])
+    assert [each["check"] for each in findings if each["state"] == "broken"] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["fit", "detect", "train.csv"], 2, "Missing option"),
+        (["fit", "detct", "train.csv", "-o", "m"], 2, "Did you mean 'detect'?"),
+        (["fit", "detect", "train.csv", "-o", "m", "-p", "trainer.epoch=3"], 2, "Did you mean 'epochs'?"),
+        (["fit", "detect", "train.csv", "-o", "m", "-p", "variant.latent=none"], 2, "int >= 1"),
+        (["fit", "detect", "absent.csv", "-o", "m"], 3, "absent.csv"),
+        (["fit", "detect", "train.csv", "-o", "absent/m"], 2, "mkdir -p absent"),
+        (["fit", "detect", "train.csv", "-o", "."], 2, "is a folder"),
+        (["fit", "detect", "train.csv", "-o", "train.csv"], 2, "the file of DATA"),
+        (["fit", "detect", "train.csv", "-o", "m", "--format", "xlsx"], 2, "xlsx"),
+        (["run", "absent.diabolo", "new.csv"], 3, "absent.diabolo"),
+        (["run", "new.csv", "new.csv"], 3, "new.csv"),
+        (["run", "pump.diabolo", "absent.csv"], 3, "absent.csv"),
+        (["run", "pump.diabolo", "new.csv", "--fdr", "2"], 2, "2"),
+        (["runn", "pump.diabolo", "new.csv"], 2, "runn"),
+        (["explain", "pump.diabolo", "new.csv", "--top", "0"], 2, "--top"),
+    ],
+    ids=lambda case: " ".join(case) if isinstance(case, list) else "",
+)
+def test_mistakes_have_an_exit_code_and_a_way_out(
+    words: list[str], code: int, said: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    before = set(place.iterdir())
+    out, err = command(*words, code=code)
+    assert said in err
+    assert out == ""
+    assert set(place.iterdir()) == before
+
+
+def test_a_missing_column_is_named(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "short.csv").write_text("a,b,unit\n1,2,left\n")
+    assert "'c'" in command("run", model, tmp_path / "short.csv", code=3)[1]
+
+
+def test_version_and_help() -> None:
+    assert command("--version")[0] == f"diabolo {diabolo.__version__}\n"
+    for name in ("fit", "run", "explain", "evaluate", "report", "show", "doctor", "demo"):
+        assert f"\n  {name} " in command("--help")[0]
+        assert "Example" in command(name, "-h")[0]
+
+
+def test_stdin_to_stdout_through_a_pipe(model: Path, new: Path) -> None:
+    run = process("run", model, "-", "--format", "csv", "--output-format", "jsonl", stdin=subprocess.PIPE)
+    out, err = run.communicate(new.read_bytes())
+    assert run.returncode == 0, err
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["anomaly"] for row in rows[-5:]] == [True] * 5
+    assert len(rows) == 60
+
+
+def test_a_closed_pipe_ends_it_silently(model: Path, tmp_path: Path) -> None:
+    write(table(50_000), tmp_path / "long.csv")
+    run = process("run", model, tmp_path / "long.csv")
+    assert run.stdout is not None
+    assert run.stderr is not None
+    assert run.stdout.read(10)
+    run.stdout.close()
+    assert run.stderr.read() == b""
+    assert run.wait(20) == -signal.SIGPIPE
+
+
+def test_sigterm_saves_and_leaves_with_143_and_resume_ends_as_if_never_stopped(tmp_path: Path) -> None:
+    data = write(table(20_000).drop_columns("broken"), tmp_path / "long.csv")
+    words = ("fit", "detect", data, "-p", "trainer.epochs=12", "-p", "trainer.patience=none", "-o")
+    stopped = process(*words, tmp_path / "stopped")
+    state = tmp_path / "stopped.training"
+    while not state.exists() and stopped.poll() is None:
+        time.sleep(0.02)
+    stopped.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    _, err = stopped.communicate(timeout=20)
+    assert stopped.returncode == 143, err
+    assert time.monotonic() - asked < 5
+    assert b"Traceback" not in err
+    assert b"--resume" in err
+    assert state.exists()
+    assert not (tmp_path / "stopped").exists()
+    command(*words, tmp_path / "stopped", "--resume")
+    command(*words, tmp_path / "whole")
+    one, two = (diabolo.load(tmp_path / name) for name in ("stopped", "whole"))
+    rows = table(50).drop_columns("broken")
+    assert np.array_equal(one.anomaly_score(rows), two.anomaly_score(rows))
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_no_half_file(number: signal.Signals, code: int, model: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "never.csv")
+    run = process("run", model, "-", "--format", "csv", "-o", tmp_path / "out.csv", stdin=subprocess.PIPE)
+    assert run.stdin is not None
+    run.stdin.write(b"a,b,c,unit\n" + b"1,2,3,left\n" * 100)
+    run.stdin.flush()
+    time.sleep(4)
+    run.send_signal(number)
+    run.stdin.close()
+    assert run.wait(10) == code
+    assert [path.name for path in tmp_path.iterdir()] == ["never.csv"]
+
+
+def test_help_is_cheap_and_loads_nothing_heavy() -> None:
+    script = (
+        "import resource, sys\nfrom diabolo.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(used.ru_utime + used.ru_stime, *{'torch', 'numpy', 'sklearn', 'pyarrow'} & set(sys.modules))"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True) for _ in range(3)
+    ]
+    spent = [run.stdout.splitlines()[-1].split() for run in runs]
+    assert all(len(each) == 1 for each in spent)
+    assert min(float(each[0]) for each in spent) < 0.35

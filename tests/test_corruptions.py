@@ -1,0 +1,210 @@
+"""Corruptions: how much, where and of what; missing values stay missing, inputs stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from diabolo.corruptions import GaussianNoise, Hide, HideEnd, HidePatches, SaltPepper, SwapRows
+from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.randomness import seeded, shard
+from diabolo.schema import Column, Schema, numbers
+
+MIXED = Schema(
+    (
+        Column("a", center=10.0, scale=2.0, low=4.0, high=30.0),
+        Column("color", "category", "Categorical", categories=("red", "blue", "(unseen)")),
+        Column("member", "boolean", "Bernoulli"),
+        Column("visits", "count", "NegativeBinomial", center=2.0, scale=0.5, low=1.0, high=60.0),
+    )
+)
+IMAGE = numbers(2, "image", (12, 9))
+
+
+@pytest.fixture(autouse=True)
+def _same_draws_in_any_order() -> None:
+    torch.manual_seed(0)
+
+
+def mixed_rows(n: int = 2000) -> Tensor:
+    u = torch.rand((n, 4), generator=torch.Generator().manual_seed(5))
+    return torch.stack((u[:, 0], (u[:, 1] * 3).floor(), (u[:, 2] * 2).floor(), (u[:, 3] * 30).floor()), 1)
+
+
+def images(n: int = 300) -> Tensor:
+    return torch.randn((n, *IMAGE.shape), generator=torch.Generator().manual_seed(6))
+
+
+EVERY: dict[str, Callable[[Schema], nn.Module]] = {
+    "GaussianNoise": lambda schema: GaussianNoise(schema, 0.3),
+    "SaltPepper": lambda schema: SaltPepper(schema, 0.3),
+    "Hide": lambda schema: Hide(0.3),
+    "HidePatches": lambda schema: HidePatches(0.3, 4),
+    "SwapRows": lambda schema: SwapRows(0.3),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(("schema", "draw"), [(MIXED, mixed_rows), (IMAGE, images)], ids=["mixed", "image"])
+class TestEveryCorruption:
+    def test_keeps_shape_input_and_missing_values(self, name: str, schema: Schema, draw: Callable[[], Tensor]) -> None:
+        x = draw()
+        x[::3, 0] = torch.nan
+        before, corrupted = x.clone(), EVERY[name](schema)(x)
+        assert corrupted.shape == x.shape
+        assert torch.equal(x.nan_to_num(99), before.nan_to_num(99))
+        assert corrupted[::3, 0].isnan().all()
+        assert not torch.equal(corrupted.nan_to_num(99), before.nan_to_num(99))
+
+    def test_hides_if_it_says_so(self, name: str, schema: Schema, draw: Callable[[], Tensor]) -> None:
+        corruption = EVERY[name](schema)
+        assert corruption(draw()).isnan().any().item() == corruption.hides
+
+    def test_the_seed_decides(self, name: str, schema: Schema, draw: Callable[[], Tensor]) -> None:
+        corruption, x, drawn = EVERY[name](schema), draw(), []
+        for seed in (1, 1, 2):
+            with seeded(seed):
+                drawn.append(corruption(x).nan_to_num(99))
+        assert torch.equal(drawn[0], drawn[1])
+        assert not torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_values_stay_possible(name: str) -> None:
+    corrupted = EVERY[name](MIXED)(mixed_rows()).nan_to_num(0)
+    assert torch.isin(corrupted[:, 1], torch.arange(3.0)).all()
+    assert torch.isin(corrupted[:, 2], torch.tensor([0.0, 1.0])).all()
+    assert (corrupted[:, 3] >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["GaussianNoise", "SaltPepper", "Hide", "HidePatches"])
+def test_two_processes_draw_what_one_would(name: str) -> None:
+    corruption, x, halves = EVERY[name](IMAGE), images(10), []
+    with seeded(7):
+        whole = corruption(x)
+    for start in (0, 5):
+        with seeded(7), shard(10, start):
+            halves.append(corruption(x[start : start + 5]))
+    torch.testing.assert_close(torch.cat(halves), whole, equal_nan=True)
+
+
+class TestGaussianNoise:
+    def test_has_the_scale_asked_for(self) -> None:
+        x = images()
+        assert (GaussianNoise(IMAGE, 0.25)(x) - x).std().item() == pytest.approx(0.25, rel=0.02)
+
+    def test_is_in_standard_deviations_of_each_continuous_column(self) -> None:
+        x = mixed_rows(20_000).clamp_min(20)
+        noisy = GaussianNoise(MIXED, 0.2)(x)
+        assert (noisy - x)[:, 0].std().item() == pytest.approx(0.2, rel=0.05)
+        assert (noisy.log1p() - x.log1p())[:, 3].std().item() == pytest.approx(0.2 * 0.5, rel=0.05)
+        assert torch.equal(noisy[:, 1:3], x[:, 1:3])
+
+
+class TestSaltPepper:
+    def test_goes_to_the_limits_of_the_column(self) -> None:
+        extreme = SaltPepper(MIXED, 1.0)(mixed_rows())
+        assert extreme[:, 0].unique().tolist() == [-3.0, 10.0]
+        assert extreme[:, 2].unique().tolist() == [0.0, 1.0]
+        assert extreme[:, 3].unique().tolist() == [1.0, 60.0]
+        assert torch.equal(extreme[:, 1], mixed_rows()[:, 1])
+
+    def test_goes_three_deviations_where_limits_are_unknown(self) -> None:
+        counts = Schema((Column("n", "count", center=1.0, scale=0.5),))
+        assert SaltPepper(IMAGE, 1.0)(images()).unique().tolist() == [-3.0, 3.0]
+        assert SaltPepper(counts, 1.0)(torch.ones(50, 1)).max().log1p().item() == pytest.approx(2.5)
+
+    def test_hits_the_share_asked_for_evenly(self) -> None:
+        hit = SaltPepper(IMAGE, 0.2)(images())
+        for value in (-3.0, 3.0):
+            assert (hit == value).float().mean().item() == pytest.approx(0.1, abs=0.01)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0, 1))
+def test_hide_hides_its_share(share: float) -> None:
+    with seeded(8):
+        hidden = Hide(share)(torch.zeros(100, 100)).isnan().float().mean().item()
+    assert hidden == pytest.approx(share, abs=0.03)
+
+
+class TestHidePatches:
+    def test_hides_whole_patches_in_all_channels(self) -> None:
+        hidden = HidePatches(0.5, 3)(images()).isnan()
+        assert torch.equal(hidden[:, 0], hidden[:, 1])
+        patches = hidden[:, 0].view(-1, 4, 3, 3, 3).transpose(2, 3).flatten(3)
+        assert (patches.all(3) | ~patches.any(3)).all()
+        assert hidden.float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+    def test_cuts_patches_at_the_edge(self) -> None:
+        assert HidePatches(1.0, 5)(torch.zeros(2, 1, 7)).isnan().all()
+
+    def test_hides_single_values_of_a_table(self) -> None:
+        hidden = HidePatches(0.5, 3)(torch.zeros(500, 8)).isnan()
+        assert 0 < hidden.float().sum(1).std().item() < 2
+
+
+class TestHideEnd:
+    @pytest.mark.parametrize("grid", [(9,), (9, 4)])
+    def test_hides_the_end_only(self, grid: tuple[int, ...]) -> None:
+        hidden = HideEnd(3)(torch.zeros(2, 2, *grid)).isnan()
+        assert hidden[:, :, 6:].all()
+        assert not hidden[:, :, :6].any()
+
+    @pytest.mark.parametrize("shape", [(4, 5), (4, 2, 3)])
+    def test_needs_something_before_the_end(self, shape: tuple[int, ...]) -> None:
+        with pytest.raises(InvalidData, match="more than 3 steps"):
+            HideEnd(3)(torch.zeros(shape))
+
+
+class TestSwapRows:
+    def test_takes_values_of_the_same_column(self) -> None:
+        x = torch.arange(40.0).view(10, 4)
+        swapped = SwapRows(1.0)(x)
+        assert (swapped % 4 == x % 4).all()
+        assert (swapped != x).all()
+
+    def test_swaps_the_share_asked_for(self) -> None:
+        x = torch.arange(40_000.0).view(10_000, 4)
+        assert (SwapRows(0.25)(x) != x).float().mean().item() == pytest.approx(0.25, abs=0.02)
+
+    def test_leaves_a_row_alone_as_it_is(self) -> None:
+        assert torch.equal(SwapRows(1.0)(torch.ones(1, 3)), torch.ones(1, 3))
+
+    def test_never_brings_in_a_missing_value(self) -> None:
+        x = torch.ones(50, 3)
+        x[::2] = torch.nan
+        assert torch.equal(SwapRows(1.0)(x).isnan(), x.isnan())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: GaussianNoise(IMAGE, -0.1),
+        lambda: SaltPepper(IMAGE, 1.5),
+        lambda: Hide(float("nan")),
+        lambda: HidePatches(0.5, 0),
+        lambda: HideEnd(0),
+        lambda: SwapRows(-1.0),
+    ],
+)
+def test_impossible_parameters_are_refused(make: Callable[[], nn.Module]) -> None:
+    with pytest.raises(InvalidParameter, match=r"must be .* Got"):
+        make()
+
+
+def test_parts_say_what_they_do() -> None:
+    parts = [*(make(IMAGE) for make in EVERY.values()), HideEnd(3)]
+    assert [repr(part) for part in parts] == [
+        "GaussianNoise(scale=0.3)",
+        "SaltPepper(share=0.3)",
+        "Hide(share=0.3)",
+        "HidePatches(share=0.3, size=4)",
+        "SwapRows(share=0.3)",
+        "HideEnd(steps=3)",
+    ]

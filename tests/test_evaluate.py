@@ -1,0 +1,161 @@
+"""Figures of detection against scikit-learn and against intervals that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
+
+from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.evaluate import anomalies, detection
+
+
+def rows(seed: int, n: int = 400, decimals: int = 1, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < share
+    truth[:2] = [True, False]
+    return truth, np.round(rng.normal(size=n) + truth, decimals)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 8])
+@pytest.mark.parametrize("seed", range(5))
+def test_ranking_equals_scikit_learn_with_and_without_ties(seed: int, decimals: int) -> None:
+    truth, scores = rows(seed, decimals=decimals)
+    figures = detection(truth, scores, samples=2)
+    assert figures["auroc"].value == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    assert figures["average_precision"].value == pytest.approx(average_precision_score(truth, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_decisions_equal_scikit_learn(seed: int) -> None:
+    truth, scores = rows(seed)
+    predicted = scores > 1
+    figures = detection(truth, scores, predicted, samples=2)
+    assert figures["f1"].value == pytest.approx(f1_score(truth, predicted))
+    assert figures["precision"].value == pytest.approx(precision_score(truth, predicted))
+    assert figures["recall"].value == pytest.approx(recall_score(truth, predicted))
+    assert figures["false_positive_rate"].value == pytest.approx(1 - recall_score(~truth, ~predicted))
+
+
+def test_all_scores_the_same_is_a_coin() -> None:
+    truth, _ = rows(0)
+    figures = detection(truth, np.zeros(len(truth)))
+    assert figures["auroc"] == (0.5, 0.5, 0.5)
+    assert figures["average_precision"].value == pytest.approx(truth.mean())
+
+
+def test_no_alarm_gives_zeros_not_nan() -> None:
+    truth, scores = rows(0)
+    figures = detection(truth, scores, np.zeros(len(truth), dtype=bool))
+    assert [figures[name].value for name in ("f1", "precision", "recall", "false_positive_rate")] == [0, 0, 0, 0]
+
+
+def test_infinite_scores_are_ranks() -> None:
+    assert detection([0, 0, 1], [-np.inf, 0.0, np.inf])["auroc"].value == 1
+
+
+def test_intervals_repeat_for_a_seed_and_hold_the_value() -> None:
+    truth, scores = rows(1)
+    first, again, other = (detection(truth, scores, scores > 1, seed=seed) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+    assert all(figure.low <= figure.value <= figure.high for figure in first.values())
+
+
+def test_intervals_are_those_of_a_plain_bootstrap() -> None:
+    """Putting neighbouring normal rows together must leave the distribution of the samples as it was."""
+    truth, scores = rows(2, n=150, decimals=8)
+    rng = np.random.default_rng(0)
+    hits, others = np.flatnonzero(truth), np.flatnonzero(~truth)
+    drawn = []
+    for _ in range(600):
+        sample = np.concatenate([rng.choice(hits, len(hits)), rng.choice(others, len(others))])
+        drawn.append([score(truth[sample], scores[sample]) for score in (roc_auc_score, average_precision_score)])
+    figures = detection(truth, scores, samples=4000, level=0.9)
+    for figure, drawn_ends in zip(figures.values(), np.quantile(drawn, [0.05, 0.95], axis=0).T, strict=True):
+        assert figure[1:] == pytest.approx(drawn_ends, abs=0.015)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    """AUROC of two normal distributions one apart is Phi(1 / sqrt 2) = 0.760."""
+    covered = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        truth = np.arange(300) < 100
+        figure = detection(truth, rng.normal(size=300) + truth, samples=300)["auroc"]
+        covered += figure.low <= 0.7602 <= figure.high
+    assert 0.88 <= covered / 150 <= 0.99
+
+
+def test_more_rows_narrow_the_interval() -> None:
+    few, many = (detection(*rows(0, n=n))["auroc"] for n in (200, 20_000))
+    assert many.high - many.low < (few.high - few.low) / 4
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 0],
+        [0.0, 1.0, 0.0],
+        ["0", "1", "0"],
+        [False, True, False],
+        ["False", "TRUE", "false"],
+        ["normal", " Anomaly", "normal"],
+        [1, -1, 1],
+        ["1", "-1", "1"],
+        np.array([0, 1, 0]),
+        np.array(["normal", "anomaly", "normal"]),
+        np.array([False, True, False]),
+        pd.Series([0, 1, 0], index=[7, 8, 9]),
+        pl.Series([1, -1, 1]),
+        pa.array(["normal", "anomaly", "normal"]),
+        pa.chunked_array([[0], [1, 0]]),
+        pa.array(["normal", "anomaly", "normal"]).dictionary_encode(),
+    ],
+    ids=str,
+)
+def test_labels_as_people_write_them(labels: object) -> None:
+    assert anomalies(labels).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 0, 0], "Every label is 0"),
+        ([1, 1], "Every label is 1"),
+        ([], "Every label is absent"),
+        (["normal"], "Every label is normal"),
+        ([0, 1, 2], "The labels are 0, 1, 2. Allowed: 0/1"),
+        ([-1, 0, 1], "The labels are -1, 0, 1"),
+        (["good", "bad"], "The labels are bad, good"),
+        (["normal", "1"], "The labels are 1, normal"),
+        ([0.5, 1.0], "The labels are 0.5, 1"),
+        ([0, None, 1], "The label of row 1 is missing"),
+        (list("abcdefg"), "a, b, c, d, e, ..."),
+    ],
+)
+def test_other_labels_are_refused(labels: list[object], said: str) -> None:
+    with pytest.raises(InvalidData, match=said.replace(".", r"\.")):
+        anomalies(labels)
+
+
+def test_nan_label_is_refused() -> None:
+    with pytest.raises(InvalidData, match="row 1"):
+        anomalies(np.array([0.0, np.nan, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"), [([0.1], "2 labels"), ([[0.1], [0.2]], "2 labels"), ([0.1, np.nan], "row 1 is NaN")]
+)
+def test_scores_that_cannot_be_ranked_are_refused(scores: list[object], said: str) -> None:
+    with pytest.raises(InvalidData, match=said):
+        detection([0, 1], scores)
+
+
+@pytest.mark.parametrize("predicted", [[1, -1], [True], ["yes", "no"]])
+def test_decisions_must_be_booleans(predicted: list[object]) -> None:
+    with pytest.raises(InvalidParameter, match="predict"):
+        detection([0, 1], [0.0, 1.0], predicted)

@@ -1,0 +1,197 @@
+"""The mathematics against an independent truth: a closed form, a Monte Carlo mean, another library, two optimisers."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
+from torch.nn import functional as F
+
+from diabolo.autoencoder import Autoencoder, Code, Reconstruction
+from diabolo.batches import Rows
+from diabolo.bottlenecks import FiniteScalar, Gaussian, Quantised
+from diabolo.likelihoods import Normal
+from diabolo.penalties import Adversary, total_correlation
+from diabolo.randomness import normal_like, seeded
+from diabolo.schema import numbers
+from diabolo.trainer import Trainer
+from diabolo.variants import Linear
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def test_kl_is_its_monte_carlo_mean() -> None:
+    part, h = Gaussian(3, weight=1.5).train(), torch.randn(4, 6)
+    drawn = part.draw(h, 50_000).costs["kl"].view(4, -1)
+    error = drawn.std(1) / math.sqrt(drawn.shape[1])
+    assert ((drawn.mean(1) - part(h).costs["kl"]).abs() < 4 * error).all()
+    assert (error < 0.05).all()
+
+
+def test_kl_is_torch_s() -> None:
+    code = Gaussian(3)(torch.randn(4, 6))
+    prior = torch.distributions.Normal(torch.zeros(4, 3), torch.ones(4, 3))
+    expected = torch.distributions.kl_divergence(code.posterior, prior).sum(1)  # type: ignore[arg-type]
+    torch.testing.assert_close(code.costs["kl"], expected)
+
+
+class Loading(nn.Module):
+    """A decoder x = W z + m, or an encoder to the means A (x - m) and the raw scales of a posterior."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = weight, bias
+
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+def linear_gaussian(samples: int, accuracy: float) -> tuple[Autoencoder, MultivariateNormal]:
+    """x = W z + m + noise with its posterior, the scale off by ``accuracy``, as encoder; and p(x) in closed form."""
+    generator = torch.Generator().manual_seed(3)
+    weight, mean = torch.randn(5, 2, generator=generator), torch.randn(5, generator=generator)
+    weight[:, 1] -= weight[:, 0] * (weight[:, 0] @ weight[:, 1]) / weight[:, 0].square().sum()  # posterior is diagonal
+    covariance = torch.linalg.inv(torch.eye(2) + weight.T @ weight)
+    to_mean = covariance @ weight.T
+    scale = covariance.diagonal().sqrt() * accuracy
+    raw = torch.log(torch.expm1(scale - 1e-4)) - math.log(math.e - 1)
+    rows = torch.cat([to_mean, torch.zeros(2, 5)])
+    encoder = Loading(rows, torch.cat([-to_mean @ mean, raw]))
+    autoencoder = Autoencoder(encoder, Gaussian(2), Loading(weight, mean), Normal(5, "unit"), samples=samples)
+    return autoencoder.train(), MultivariateNormal(mean, weight @ weight.T + torch.eye(5))
+
+
+def bound(samples: int, accuracy: float, repeats: int) -> tuple[Tensor, Tensor]:
+    """The mean cost of each of 6 rows, and its -log p."""
+    autoencoder, law = linear_gaussian(samples, accuracy)
+    with torch.no_grad(), seeded(7):
+        x = law.sample((6,))
+        costs = torch.stack(list(autoencoder.losses(x.repeat(repeats, 1)).values())).sum(0)
+    return costs.view(repeats, 6).mean(0), -law.log_prob(x)
+
+
+def test_exact_posterior_makes_every_bound_exact() -> None:
+    """log p(x, z) - log q(z | x) is then the same for every z, so one draw is enough."""
+    for samples in (2, 5):
+        cost, expected = bound(samples, 1.0, 1)
+        torch.testing.assert_close(cost, expected, atol=1e-3, rtol=1e-4)
+    cost, expected = bound(1, 1.0, 100_000)  # the KL is analytic, the error is not: exact in the mean only
+    torch.testing.assert_close(cost, expected, atol=0.03, rtol=0)
+
+
+def test_elbo_below_iwae_below_log_p() -> None:
+    costs = [
+        bound(samples, 1.8, repeats)[0] for samples, repeats in ((1, 100_000), (2, 50_000), (8, 20_000), (64, 4000))
+    ]
+    expected = bound(1, 1.8, 1)[1]
+    for worse, better in zip(costs, [*costs[1:], expected], strict=True):
+        assert (worse > better - 0.02).all()
+    assert (costs[0] > costs[2] + 0.2).all()
+    torch.testing.assert_close(costs[-1], expected, atol=0.05, rtol=0)
+
+
+def test_elbo_is_short_by_the_divergence_of_the_posteriors() -> None:
+    """log p - ELBO = KL(q || posterior) = sum_j (s^2 - 1) / 2 - log s for a scale off by s."""
+    cost, expected = bound(1, 1.8, 100_000)
+    gap = 2 * ((1.8**2 - 1) / 2 - math.log(1.8))
+    torch.testing.assert_close(cost - expected, torch.full((6,), gap), atol=0.04, rtol=0)
+
+
+def low_rank_rows() -> np.ndarray:
+    random = np.random.default_rng(0)
+    return random.normal(size=(300, 3)) @ random.normal(size=(3, 8)) * 2 + random.normal(size=(300, 8)) + 1
+
+
+def test_linear_variant_is_pca() -> None:
+    rows = low_rank_rows()
+    autoencoder = Linear(latent=3).build(numbers(8))
+    x = torch.tensor(rows, dtype=torch.float32)
+    Linear(latent=3).train(autoencoder, Trainer(), Rows(x))
+    pca = PCA(3).fit(rows)
+    expected = pca.inverse_transform(pca.transform(rows))
+    np.testing.assert_allclose(autoencoder.eval().best(x).detach(), expected, atol=1e-4)
+    codes = autoencoder.encode(x).z.detach().numpy()
+    axes = np.linalg.lstsq(codes, rows - rows.mean(0), rcond=None)[0]
+    across = np.linalg.svd(np.linalg.qr(axes.T)[0].T @ pca.components_.T)[1]
+    np.testing.assert_allclose(across, 1, atol=1e-6)  # the cosines of the angles between the two subspaces
+
+
+def test_training_the_linear_variant_reaches_the_same_errors_but_no_better() -> None:
+    """The closed form is the optimum: gradient descent on squared error from random weights does not pass it."""
+    x = torch.tensor(low_rank_rows(), dtype=torch.float32)
+    recipe = Linear(latent=3, scale="unit")
+    solved = recipe.build(numbers(8))
+    recipe.train(solved, Trainer(), Rows(x))
+    descended = recipe.build(numbers(8)).train()
+    optimiser = torch.optim.Adam(descended.parameters(), 0.03)
+    for _ in range(800):
+        optimiser.zero_grad()
+        descended(x).nll.mean().backward()
+        optimiser.step()
+    best, found = float(solved.eval()(x).nll.mean().detach()), float(descended(x).nll.mean().detach())
+    assert best <= found + 1e-4 and found < best + 0.02
+
+
+def test_total_correlation_of_a_known_gaussian() -> None:
+    """Codes from N(0, [[1, r], [r, 1]]): the total correlation is -log(1 - r^2) / 2."""
+    for r in (0.0, 0.6, 0.9):
+        n, noise = 4000, 0.15
+        covariance = torch.tensor([[1.0, r], [r, 1.0]])
+        means = MultivariateNormal(torch.zeros(2), covariance - noise**2 * torch.eye(2)).sample((n,))
+        scale = torch.full_like(means, noise)
+        z = MultivariateNormal(torch.zeros(2), covariance).sample((n,))  # fresh codes: no posterior is their own
+        found = total_correlation(z[:1500], means, scale).mean()
+        assert abs(found + math.log(1 - r**2) / 2) < 0.08
+
+
+def test_fsq_has_the_product_of_its_levels_as_codes() -> None:
+    levels = (2, 3, 4, 5)
+    part = FiniteScalar(levels).eval()
+    code = part(torch.randn(20_000, 4) * 2)
+    assert len(code.z.unique(dim=0)) == math.prod(levels)
+    for j, count in enumerate(levels):
+        torch.testing.assert_close(code.z[:, j].unique(), torch.linspace(-1, 1, count))
+        assert torch.equal(code.tokens[:, j].unique(), torch.arange(count))  # type: ignore[index]
+
+
+def test_fsq_digits_and_values_are_one() -> None:
+    part = FiniteScalar((3, 4)).eval()
+    values = torch.tensor(list(product([-1, 0, 1], [-1, -1 / 3, 1 / 3, 1])))
+    code = part(torch.atanh(values.clamp(-0.999, 0.999)))
+    torch.testing.assert_close(code.z, values)
+    assert code.tokens.tolist() == [[i, j] for i in range(3) for j in range(4)]  # type: ignore[union-attr]
+
+
+def test_gradients_go_straight_through() -> None:
+    """d z / d h is 1 for a codebook and the slope of tanh for FSQ, whatever the rounding did."""
+    weight = torch.randn(6, 4)
+    h = torch.randn(6, 4).requires_grad_()
+    vq = Quantised(4, 8, heads=2).eval()
+    (through,) = torch.autograd.grad((vq(h).z * weight).sum(), h)
+    torch.testing.assert_close(through, weight)
+    (through,) = torch.autograd.grad((FiniteScalar([5] * 4)(h).z * weight).sum(), h)
+    torch.testing.assert_close(through, weight * (1 - h.tanh().square()))
+
+
+def test_adversary_has_the_gradients_of_two_optimisers() -> None:
+    penalty, encoder, x = Adversary(3, (8,), weight=0.7), nn.Linear(4, 3), torch.randn(16, 4)
+    with seeded(1):
+        trip = Reconstruction(x, x == x, x, Code(encoder(x), {}), x, x, x[:, 0])
+        penalty(None, trip).mean().backward()  # type: ignore[arg-type]
+    one = [each.grad.clone() for each in (*encoder.parameters(), *penalty.parameters())]  # type: ignore[union-attr]
+    with seeded(1):
+        prior = normal_like(encoder(x))
+    fooling = (0.7 * F.softplus(-penalty.critic(encoder(x)))).mean()
+    two = list(torch.autograd.grad(fooling, list(encoder.parameters())))
+    telling = (F.softplus(penalty.critic(encoder(x).detach())) + F.softplus(-penalty.critic(prior))).mean()
+    two += torch.autograd.grad(telling, list(penalty.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))

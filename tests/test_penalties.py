@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from diabolo.autoencoder import Autoencoder, Bottleneck, Code, Penalty, Reconstruction
+from diabolo.bottlenecks import Gaussian, Plain, TopK
+from diabolo.errors import InvalidParameter
+from diabolo.likelihoods import fitting
+from diabolo.networks import mirror
+from diabolo.penalties import L1, Adversary, Contractive, MeanDiscrepancy, Sparsity, TotalCorrelation
+from diabolo.randomness import seeded
+from diabolo.schema import Column, Schema, numbers
+
+LATENT = 3
+PENALTIES = {
+    "l1": lambda: L1(0.5),
+    "sparsity": lambda: Sparsity(0.5),
+    "contractive": lambda: Contractive(0.5),
+    "total correlation": lambda: TotalCorrelation(0.5),
+    "discrepancy": lambda: MeanDiscrepancy(0.5),
+    "gaussian discrepancy": lambda: MeanDiscrepancy(0.5, kernel="gaussian"),
+    "adversary": lambda: Adversary(LATENT, (8,), 0.5),
+}
+
+
+def model(schema: Schema, bottleneck: Bottleneck) -> Autoencoder:
+    likelihood = fitting(schema)
+    encoder, decoder = mirror(schema, (8,), bottleneck.width, bottleneck.latent, likelihood.width)
+    return Autoencoder(encoder, bottleneck, decoder, likelihood).train()
+
+
+def trip_of(z: Tensor, scale: float = 1.0) -> Reconstruction:
+    code = Code(z, {}, posterior=Normal(z, torch.full_like(z, scale)))
+    zeros = torch.zeros(len(z), 1)
+    return Reconstruction(zeros, zeros.bool(), zeros, code, zeros, zeros, zeros[:, 0])
+
+
+@pytest.fixture
+def rows() -> Tensor:
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    x[1, 2] = math.nan
+    return x
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("n", [1, 6])
+def test_one_finite_price_per_row_whose_gradient_reaches_the_encoder(name: str, n: int, rows: Tensor) -> None:
+    penalty = PENALTIES[name]()
+    autoencoder = model(numbers(4), Gaussian(LATENT) if name != "sparsity" else Plain(LATENT, nn.Sigmoid()))
+    price = penalty(autoencoder, autoencoder(rows[:n]))
+    assert price.shape == (n,) and price.isfinite().all()
+    price.sum().backward()
+    slopes = [each.grad for each in autoencoder.encoder.parameters() if each.grad is not None]
+    assert all(slope.isfinite().all() for slope in slopes)
+    if n > 1:
+        assert sum(float(slope.abs().sum()) for slope in slopes) > 0
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_weight_of_zero_frees_the_encoder(name: str, rows: Tensor) -> None:
+    penalty = PENALTIES[name]()
+    penalty.weight = 0.0  # type: ignore[assignment]
+    autoencoder = model(numbers(4), Gaussian(LATENT) if name != "sparsity" else Plain(LATENT, nn.Sigmoid()))
+    penalty(autoencoder, autoencoder(rows)).sum().backward()
+    assert all(each.grad is None or not each.grad.any() for each in autoencoder.encoder.parameters())
+
+
+def test_l1_is_the_size_of_the_code() -> None:
+    assert L1(2.0)(None, trip_of(torch.tensor([[1.0, -2.0], [0.0, 0.5]]))).tolist() == [6.0, 1.0]  # type: ignore[arg-type]
+
+
+def test_shares_of_sparsity_have_the_mean_and_the_slope_of_the_divergence() -> None:
+    z = torch.rand(9, 4).requires_grad_()
+    rate = z.mean(0)
+    divergence = (0.1 * (0.1 / rate).log() + 0.9 * (0.9 / (1 - rate)).log()).sum()
+    (expected,) = torch.autograd.grad(divergence, z)
+    price = Sparsity(1.0, rate=0.1)(None, trip_of(z)).mean()  # type: ignore[arg-type]
+    torch.testing.assert_close(price, divergence)
+    torch.testing.assert_close(torch.autograd.grad(price, z)[0], expected)
+
+
+def test_sparsity_of_dead_and_saturated_codes_is_finite() -> None:
+    z = torch.tensor([[0.0, 1.0], [0.0, 1.0]]).requires_grad_()
+    price = Sparsity(1.0)(None, trip_of(z))  # type: ignore[arg-type]
+    price.sum().backward()
+    assert price.isfinite().all() and z.grad is not None and z.grad.isfinite().all()
+
+
+def test_contractive_is_the_norm_of_the_jacobian(rows: Tensor) -> None:
+    autoencoder = model(numbers(4), Plain(LATENT, nn.Tanh()))
+    whole = rows.nan_to_num(0.0)
+    price = Contractive(2.0)(autoencoder, autoencoder(whole))
+    jacobian = torch.stack([torch.autograd.functional.jacobian(_code_of(autoencoder), row) for row in whole])
+    torch.testing.assert_close(price, 2 * jacobian.square().sum((1, 2)))
+
+
+def test_contractive_estimate_is_unbiased(rows: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    autoencoder = model(numbers(4), Plain(LATENT, nn.Tanh()))
+    trip = autoencoder(rows)
+    exact = Contractive(1.0)(autoencoder, trip)
+    monkeypatch.setattr("diabolo.penalties.EXACT_UP_TO", 0)
+    drawn = torch.stack([Contractive(1.0)(autoencoder, trip).detach() for _ in range(400)])
+    assert ((drawn.mean(0) - exact).abs() < 5 * drawn.std(0) / 20).all()
+    assert (drawn.std(0) > 0).any()
+
+
+def test_contractive_reads_categories() -> None:
+    schema = Schema((Column("a", "category", "Categorical", categories=("u", "v", "w")),))
+    autoencoder = model(schema, Plain(2))
+    price = Contractive(1.0)(autoencoder, autoencoder(torch.tensor([[0.0], [2.0], [math.nan]])))
+    assert (price[:2] > 0).all() and price.isfinite().all()
+
+
+def _code_of(autoencoder: Autoencoder):  # type: ignore[no-untyped-def]
+    return lambda row: autoencoder.encode(row[None]).z[0]
+
+
+def test_total_correlation_needs_a_posterior(rows: Tensor) -> None:
+    autoencoder = model(numbers(4), Plain(LATENT))
+    with pytest.raises(InvalidParameter, match="Gaussian"):
+        TotalCorrelation(1.0)(autoencoder, autoencoder(rows))
+
+
+@pytest.mark.parametrize("kernel", ["imq", "gaussian"])
+def test_discrepancy_is_nothing_for_the_prior_and_grows_with_the_distance(kernel: str) -> None:
+    penalty = MeanDiscrepancy(1.0, kernel=kernel)  # type: ignore[arg-type]
+    near, middle, far = (float(penalty(None, trip_of(torch.randn(800, 2) + shift)).mean()) for shift in (0, 1, 3))  # type: ignore[arg-type]
+    assert abs(near) < 0.01 < middle < far
+
+
+def test_shares_of_discrepancy_point_at_the_row_that_differs() -> None:
+    z = torch.randn(200, 2)
+    z[7] = 20.0
+    assert MeanDiscrepancy(1.0)(None, trip_of(z)).argmax() == 7  # type: ignore[arg-type]
+
+
+def test_critic_learns_to_tell_and_encoder_to_fool() -> None:
+    """One loss, one optimiser: free codes that start far from the prior end near it."""
+    z = nn.Parameter(torch.randn(256, 2) * 0.2 + 3.0)
+    penalty = Adversary(2, (32,), 1.0)
+    optimiser = torch.optim.Adam(
+        [{"params": [z], "lr": 0.03}, {"params": penalty.parameters(), "lr": 0.01}], betas=(0.5, 0.9)
+    )
+    for _ in range(400):
+        optimiser.zero_grad()
+        penalty(None, trip_of(z)).mean().backward()  # type: ignore[arg-type]
+        optimiser.step()
+    assert z.detach().mean(0).abs().max() < 1.0
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalties_repeat_for_a_seed(name: str, rows: Tensor) -> None:
+    penalty = PENALTIES[name]()
+    autoencoder = model(numbers(4), Gaussian(LATENT))
+    prices = []
+    for _ in range(2):
+        with seeded(4):
+            prices.append(penalty(autoencoder, autoencoder(rows)))
+    assert torch.equal(*prices)
+
+
+def test_codes_of_zeros_and_images_have_prices() -> None:
+    schema = numbers(1, "image", (8, 8))
+    autoencoder = model(schema, TopK(20, 3))
+    trip = autoencoder(torch.randn(2, 1, 8, 8))
+    penalties: list[Penalty] = [L1(1.0), Contractive(1.0)]  # 20 code numbers: the estimate
+    assert all(penalty(autoencoder, trip).shape == (2,) for penalty in penalties)

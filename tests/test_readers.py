@@ -1,0 +1,502 @@
+"""Every format reads back what was written; every broken file says which, where and what to do."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from diabolo.errors import InvalidData, UnreadableFile
+from diabolo.readers import Source, as_rows, open_source
+from diabolo.readers.source import ROWS, rows_at_once
+
+TABLE = pa.table({"a": [1.5, None, 3.0], "s": ["x", "y", None], "n": [1, 2, 3]})
+
+
+def written(place: Path, data: bytes | str) -> Path:
+    place.write_bytes(data.encode() if isinstance(data, str) else data)
+    return place
+
+
+def read(place: Path, data: bytes | str, format: str | None = None) -> pa.Table:
+    return open_source(written(place, data), format).table()
+
+
+def failure(place: Path, data: bytes | str, format: str | None = None) -> str:
+    with pytest.raises(UnreadableFile) as caught:
+        read(place, data, format)
+    assert place.name in str(caught.value)
+    return str(caught.value)
+
+
+def columns(source: Source) -> dict[str, list[Any]]:
+    return pa.Table.from_batches(source.batches(), source.schema).to_pydict()
+
+
+# -- formats --
+
+
+def parquet(place: Path) -> None:
+    pq.write_table(TABLE, place, row_group_size=2)
+
+
+def arrow_file(place: Path) -> None:
+    with pa.ipc.new_file(place, TABLE.schema) as file:
+        for batch in TABLE.to_batches(2):
+            file.write(batch)
+
+
+def arrow_stream(place: Path) -> None:
+    with pa.ipc.new_stream(place, TABLE.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as file:
+        for batch in TABLE.to_batches(2):
+            file.write(batch)
+
+
+def csv_file(place: Path) -> None:
+    written(place, "a,s,n\n1.5,x,1\nNA,y,2\n3,,3\n")
+
+
+def tsv_file(place: Path) -> None:
+    written(place, "a\ts\tn\n1.5\tx\t1\nNA\ty\t2\n3\t\t3\n")
+
+
+def packed_csv(place: Path) -> None:
+    written(place, gzip.compress(b"a,s,n\n1.5,x,1\nNA,y,2\n3,,3\n"))
+
+
+def jsonl(place: Path) -> None:
+    written(place, '{"a": 1.5, "s": "x", "n": 1}\n\n{"s": "y", "n": 2}\n{"a": 3, "s": null, "n": 3}\n')
+
+
+WRITERS = {
+    "t.parquet": parquet,
+    "t.arrow": arrow_file,
+    "t.arrows": arrow_stream,
+    "t.csv": csv_file,
+    "t.tsv": tsv_file,
+    "t.csv.gz": packed_csv,
+    "t.jsonl": jsonl,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_reads_the_same_rows(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name)
+    source = open_source(tmp_path / name)
+    assert columns(source) == TABLE.to_pydict()
+    assert columns(source) == TABLE.to_pydict()  # again: a source is not used up
+    assert source.rows == 3
+    assert [batch.num_rows for batch in source.batches(1)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_first_bytes_tell_the_format_too(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / "t")
+    if name != "t.tsv":
+        assert columns(open_source(tmp_path / "t")) == TABLE.to_pydict()
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_pieces_are_the_file(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name)
+    source = open_source(tmp_path / name)
+    pieces = [pa.Table.from_batches(source.piece(i), source.schema) for i in range(source.pieces)]
+    assert pa.concat_tables(pieces).to_pydict() == TABLE.to_pydict()
+    assert list(source.starts) == [0, 2][: source.pieces]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_standard_input_is_read_like_a_file(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    WRITERS[name](tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+
+    class Pipe(io.RawIOBase):
+        rest = io.BytesIO(data)
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, place: Any) -> int:
+            part = self.rest.read(min(len(place), 7))
+            place[: len(part)] = part
+            return len(part)
+
+    monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": io.BufferedReader(Pipe())}))
+    source = open_source("-", "tsv" if name == "t.tsv" else None)
+    assert columns(source) == TABLE.to_pydict()
+    if source.once:
+        with pytest.raises(UnreadableFile, match=r"only once.*Save it to a file"):
+            next(source.batches())
+
+
+def test_numpy_files(tmp_path: Path) -> None:
+    x = np.arange(200_000.0).reshape(-1, 2)
+    for name, order in (("c.npy", x), ("f.npy", np.asfortranarray(x)), ("big.npy", x.astype(">f4"))):
+        np.save(tmp_path / name, order)
+        source = open_source(tmp_path / name)
+        assert source.pieces == 2
+        assert source.schema.names == ["x0", "x1"]
+        assert np.array_equal(np.stack(list(columns(source).values()), 1), x)
+
+
+def test_npz_labels_are_marked_and_columns_keep_their_names(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "xy.npz", X=np.arange(6.0).reshape(3, 2), y=np.array([0, 1, 0]))
+    source = open_source(tmp_path / "xy.npz")
+    assert columns(source) == {"x0": [0, 2, 4], "x1": [1, 3, 5], "y": [0, 1, 0]}
+    assert b"set aside" in source.schema.field("y").metadata
+    np.savez(tmp_path / "lists.npz", a=np.arange(3), b=np.array(["u", "v", "w"]))
+    assert columns(open_source(tmp_path / "lists.npz")) == {"a": [0, 1, 2], "b": ["u", "v", "w"]}
+
+
+# -- text tables as they come --
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\ufeffa,b\n1,2\n", {"a": [1], "b": [2]}),
+        ("a;b\n1,5;x\n2;y\n", {"a": [1.5, 2.0], "b": ["x", "y"]}),
+        ('"a\nb",c\n"1\n2",3\n', {"a\nb": ["1\n2"], "c": [3]}),
+        ('a,b\n"say ""hi""","1,2"\n', {"a": ['say "hi"'], "b": ["1,2"]}),
+        ("a,a,,\n1,2,3,4\n", {"a": [1], "a (2)": [2], "column 3": [3], "column 4": [4]}),
+        ("a,b\nNA,\nnull,?\n1,NaN\n", {"a": [None, None, 1], "b": [None, None, None]}),
+        ("a,b\n", {"a": [], "b": []}),
+        ("zip,x\n007,+3\n010, 4 \n", {"zip": ["007", "010"], "x": [3, 4]}),
+        ("2019,2020\n2,3\n", {"2019": [2], "2020": [3]}),
+        ("a\r\n1\r\n2\r\n", {"a": [1, 2]}),
+        ("a,b\n1,true\n2,False\n", {"a": [1, 2], "b": [True, False]}),
+        ("a\n9223372036854775807\n9223372036854775808\n", {"a": [9.223372036854775807e18, 9.223372036854775808e18]}),
+    ],
+)
+def test_csv_as_it_comes(tmp_path: Path, text: str, expected: dict[str, list[Any]]) -> None:
+    assert read(tmp_path / "t.csv", text).to_pydict() == expected
+
+
+def test_dates_times_and_instants(tmp_path: Path) -> None:
+    text = "d,t,u,c\n2024-02-29,2024-02-29 10:00:00,2024-02-29T10:00:00Z,12:30:00\n1969-01-01,2024-02-29 10:00:00.5,,\n"
+    schema = read(tmp_path / "t.csv", text).schema
+    assert schema.types == [pa.date32(), pa.timestamp("ns"), pa.timestamp("ns", "UTC"), pa.time64("us")]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8-sig"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    assert read(tmp_path / "t.csv", "name,b\nJosé,2\n".encode(encoding)).to_pydict() == {"name": ["José"], "b": [2]}
+
+
+def test_latin_1_far_into_the_file(tmp_path: Path) -> None:
+    data = b"name\n" + b"plain\n" * 400_000 + "José\n".encode("latin-1")
+    assert read(tmp_path / "t.csv", data)["name"][-1].as_py() == "José"
+
+
+def test_types_are_those_of_the_whole_file(tmp_path: Path) -> None:
+    """The last of a million rows decides as much as the first, and every block has the same types."""
+    place = written(tmp_path / "t.csv", "whole,empty,mixed\n" + "1,,7\n" * 1_000_000 + "2.5,x,x\n")
+    source = open_source(place)
+    assert source.schema.types == [pa.float64(), pa.string(), pa.string()]
+    assert {batch.schema for batch in source.batches()} == {source.schema}
+    assert source.rows == 1_000_001
+
+
+def test_standard_input_names_a_value_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = io.BytesIO(b"a,b\n" + b"1,2\n" * 2_000_000 + b"1,oops\n")
+    monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": data}))
+    with pytest.raises(UnreadableFile, match=r"row 2000001 after the header, column 'b': 'oops' is not of type double"):
+        list(open_source("-", "csv").batches())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("a,b\n1,2\n3\n", "line 3: 1 fields where the header has 2"),
+        ("a,b\n1,2,3\n", "line 2: 3 fields where the header has 2"),
+        ("1.5,2\n3,4\n", "Add a header line"),
+        ("a\0,b\n1,2\n", "NUL bytes"),
+        ('a,b\n1,"' + "x" * 9_000_000 + '"\n', "a quote that is never closed"),
+        (",".join("c" * 100 for _ in range(12_000)) + "\n", "header line is longer"),
+    ],
+)
+def test_broken_csv(tmp_path: Path, text: str, told: str) -> None:
+    assert told in failure(tmp_path / "t.csv", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no JSON object"),
+        ("{}\n", "no JSON object"),
+        ('{"a": 1}\n{"a":\n', "line 2 is not JSON"),
+        ('{"a": 1}\n[1]\n', "line 2 is not a JSON object"),
+        ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}\n", "nested more than 64 levels"),
+        ('{"a": "' + "x" * 9_000_000 + '"}\n', "line 1 is longer than"),
+    ],
+)
+def test_broken_json_lines(tmp_path: Path, text: str, told: str) -> None:
+    assert told in failure(tmp_path / "t.jsonl", text)
+
+
+def test_json_lines_of_several_types(tmp_path: Path) -> None:
+    text = '{"a": 1, "n": {"x": 1}, "d": "2024-01-01"}\n{"a": "x", "d": "soon"}\n{"a": true, "e": NaN}\n'
+    source = open_source(written(tmp_path / "t.jsonl", text))
+    assert columns(source)["a"] == ["1", "x", "true"]
+    assert columns(source)["d"] == ["2024-01-01", "soon", None]
+    assert source.set_aside == {"n": "nested values"}
+
+
+def test_json_types_are_those_of_the_whole_file(tmp_path: Path) -> None:
+    place = written(tmp_path / "t.jsonl", '{"a": 1}\n' * 700_000 + '{"a": 1.5, "b": "late"}\n')
+    source = open_source(place)
+    assert source.schema == pa.schema({"a": pa.float64(), "b": pa.string()})
+    assert source.table()["b"].null_count == 700_000
+
+
+# -- hostile files: an answer in about a second, in bounded memory --
+
+
+def zeros(rows: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([np.zeros(rows)], ["z"])
+
+
+def gzip_bomb(place: Path) -> None:
+    written(place, gzip.compress(b"a,b\n" + b"0,0\n" * 20_000_000, 6))
+
+
+def arrow_bomb(place: Path) -> None:
+    batch = zeros(150_000_000)
+    with pa.ipc.new_stream(place, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as file:
+        file.write(batch)
+
+
+def npz_bomb(place: Path) -> None:
+    np.savez_compressed(place, X=np.zeros((100_000, 100)))
+
+
+def npz_lie(place: Path) -> None:
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("X.npy", header((10**12, 1)))
+
+
+def npy_lie(place: Path) -> None:
+    written(place, header((10**12, 1)))
+
+
+def parquet_text_bomb(place: Path) -> None:
+    pq.write_table(pa.table({"s": ["x" * 3_000_000] * 30}), place, use_dictionary=False, compression="zstd")
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+BOMBS = {
+    "b.csv.gz": gzip_bomb,
+    "b.arrow": arrow_bomb,
+    "b.npz": npz_bomb,
+    "lie.npz": npz_lie,
+    "lie.npy": npy_lie,
+    "b.parquet": parquet_text_bomb,
+}
+OPENING = """
+import resource, sys, time
+from diabolo.errors import UnreadableFile
+from diabolo.readers import open_source
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+try:
+    rows = sum(batch.num_rows for batch in open_source(sys.argv[1]).batches())
+except UnreadableFile:
+    rows = -1
+print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.process_time() - start)
+"""
+
+
+def opened_elsewhere(place: Path) -> tuple[int, float, float]:
+    """Rows read (-1: refused), MiB of memory that took, and seconds of CPU time, in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", OPENING, str(place)], capture_output=True, text=True, check=True)
+    rows, grown, seconds = done.stdout.split()
+    return int(rows), int(grown) / 1024, float(seconds)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_refused_quickly(tmp_path: Path, name: str) -> None:
+    BOMBS[name](tmp_path / name)
+    rows, grown, seconds = opened_elsewhere(tmp_path / name)
+    assert rows == -1
+    assert grown < 256
+    assert seconds < 2
+
+
+def test_one_long_text_repeated_is_read_once(tmp_path: Path) -> None:
+    """50 GB of text in a file of 5 MB: as a dictionary it takes 5 MB."""
+    long = pa.DictionaryArray.from_arrays(pa.array(np.zeros(10_000, np.int32)), pa.array(["x" * 5_000_000]))
+    pq.write_table(pa.table({"s": long}), tmp_path / "t.parquet", compression="none", store_schema=False)
+    rows, grown, seconds = opened_elsewhere(tmp_path / "t.parquet")
+    assert rows == 10_000
+    assert grown < 256
+    assert seconds < 2
+
+
+def test_streaming_a_large_file_takes_bounded_memory(tmp_path: Path) -> None:
+    """240 MB of numbers, in two row groups, and 60 MB of text, in a fraction of that."""
+    rng = np.random.default_rng(0)
+    schema = pa.schema([(f"c{i}", pa.float64()) for i in range(30)])
+    with pq.ParquetWriter(tmp_path / "t.parquet", schema) as file:
+        for _ in range(2):
+            block = [pa.array(rng.normal(size=500_000)) for _ in schema]
+            file.write_table(pa.table(block, schema=schema), row_group_size=500_000)
+    rows, grown, _ = opened_elsewhere(tmp_path / "t.parquet")
+    assert rows == 1_000_000
+    assert grown < 150
+    (tmp_path / "t.csv").write_bytes(b"a,b,c\n" + b"1.25,-3.5,word\n" * 2_000_000)
+    rows, grown, _ = opened_elsewhere(tmp_path / "t.csv")
+    assert rows == 2_000_000
+    assert grown < 150
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.npz", "t.csv.gz", "t.npy"])
+def test_a_truncated_file_is_told_so(tmp_path: Path, name: str) -> None:
+    if name.startswith("t.np"):
+        np.savez(tmp_path / "t.npz", X=np.zeros((9, 2)))
+        np.save(tmp_path / "t.npy", np.zeros((9, 2)))
+    else:
+        WRITERS[name](tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    assert "cannot be read as" in failure(tmp_path / name, data[: len(data) * 3 // 4])
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "told"),
+    [
+        ("o.npy", np.array([[1, "a"]], dtype=object), "holds '|O'"),
+        ("c.npy", np.zeros((2, 2), complex), "holds '<c16'"),
+        ("d.npy", np.zeros((2, 3, 4)), "the shape (2, 3, 4)"),
+    ],
+)
+def test_arrays_that_are_no_tables(tmp_path: Path, name: str, array: np.ndarray, told: str) -> None:
+    np.save(tmp_path / name, array)
+    with pytest.raises(UnreadableFile, match=name) as caught:
+        open_source(tmp_path / name)
+    assert told in str(caught.value)
+
+
+def test_npz_without_one_table(tmp_path: Path) -> None:
+    np.savez(tmp_path / "two.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
+    with pytest.raises(UnreadableFile, match="best named X"):
+        open_source(tmp_path / "two.npz")
+    np.savez(tmp_path / "f.npz", X=np.asfortranarray(np.zeros((3, 2))))
+    with pytest.raises(UnreadableFile, match="ascontiguousarray"):
+        open_source(tmp_path / "f.npz")
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    for place, told in ((tmp_path / "no.csv", "There is no file"), (tmp_path, "is a folder")):
+        with pytest.raises(UnreadableFile, match=told):
+            open_source(place)
+    with pytest.raises(UnreadableFile, match="'xlsx' is not one of csv"):
+        open_source(written(tmp_path / "t.csv", "a\n1\n"), "xlsx")
+
+
+def test_columns_of_one_name_are_refused_where_names_are_kept(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([[1], [2]], ["a", "a"]), tmp_path / "t.parquet")
+    with pytest.raises(UnreadableFile, match="several columns named 'a'"):
+        open_source(tmp_path / "t.parquet")
+
+
+def test_a_table_too_large_for_memory(tmp_path: Path) -> None:
+    csv_file(tmp_path / "t.csv")
+    with pytest.raises(UnreadableFile, match="Stream it"):
+        open_source(tmp_path / "t.csv").table(limit=10)
+
+
+def test_wide_rows_come_in_smaller_batches() -> None:
+    assert rows_at_once(pa.schema([("a", pa.float64())])) == ROWS
+    assert rows_at_once(pa.schema([(f"c{i}", pa.float64()) for i in range(10_000)])) < 1000
+
+
+def test_delta_encoded_text(tmp_path: Path) -> None:
+    table = pa.table({"s": [f"word {i}" for i in range(2000)]})
+    pq.write_table(table, tmp_path / "t.parquet", use_dictionary=False, column_encoding={"s": "DELTA_BYTE_ARRAY"})
+    assert columns(open_source(tmp_path / "t.parquet")) == table.to_pydict()
+
+
+def test_locate_counts_from_one(tmp_path: Path) -> None:
+    csv_file(tmp_path / "t.csv")
+    assert open_source(tmp_path / "t.csv").locate(0).endswith("t.csv, row 1 after the header")
+    parquet(tmp_path / "t.parquet")
+    assert open_source(tmp_path / "t.parquet").locate(4).endswith("t.parquet, row 5")
+
+
+# -- rows in memory --
+
+
+def test_numbers_are_not_copied() -> None:
+    x = np.zeros((3, 2), np.float32)
+    assert as_rows(x) is x
+    assert as_rows(TABLE) is TABLE
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": [1.5, np.nan, 3.0], "s": ["x", "y", None], "n": [1, 2, 3]}, index=[7, 8, 9]),
+        pl.DataFrame({"a": [1.5, None, 3.0], "s": ["x", "y", None], "n": [1, 2, 3]}),
+        TABLE,
+        TABLE.to_batches()[0],
+    ],
+    ids=["pandas", "polars", "table", "batch"],
+)
+def test_frames_are_the_same_table(frame: Any) -> None:
+    assert as_rows(frame).to_pydict() == TABLE.to_pydict()
+
+
+def test_lists_and_objects() -> None:
+    assert as_rows([[1, 2], [3, 4]]).tolist() == [[1, 2], [3, 4]]
+    assert as_rows(np.array([[1, 2.5]], dtype=object)).dtype == np.float64
+    assert as_rows([["a", 1], ["b", 2]]).column_names == ["x0", "x1"]
+    assert as_rows(np.zeros((2, 3, 4))).shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([1, 2, 3], "Reshape your data"),
+        (np.zeros((2, 2), complex), "Complex data not supported"),
+        (np.zeros((3, 0)), r"0 feature\(s\) \(shape=\(3, 0\)\) while a minimum of 1 is required"),
+        ([[1, 2], [3]], "same length"),
+        (np.array([[1, "a"], ["b", 2]], dtype=object), "mixes types"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "one name"),
+        (pd.DataFrame({"a": [1, "x"]}), "values of one type"),
+    ],
+)
+def test_rows_that_are_no_table(rows: Any, told: str) -> None:
+    with pytest.raises(InvalidData, match=told):
+        as_rows(rows)
+
+
+def test_sparse_rows_are_refused_in_words() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(InvalidData, match="sparse matrix.*toarray"):
+        as_rows(sparse.eye(3).tocsr())
+
+
+def test_reading_numbers_is_fast(tmp_path: Path) -> None:
+    """A tenth of what is measured, so that a busy machine does not fail it: a million rows of 30 in 0.2 s of CPU."""
+    table = pa.table({f"c{i}": np.random.default_rng(i).normal(size=100_000) for i in range(30)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    start = time.process_time()
+    assert sum(batch.num_rows for batch in open_source(tmp_path / "t.parquet").batches()) == 100_000
+    assert time.process_time() - start < 0.5

@@ -1,0 +1,175 @@
+"""Order, bounds and tidiness of the threads that read and score ahead, and the stages after them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from diabolo import stream
+from diabolo.errors import InvalidData
+from diabolo.readers import open_source
+from diabolo.thresholds import false_discovery
+
+
+class Counted:
+    """0, 1, 2, ... that knows how many were asked for and whether it was closed."""
+
+    def __init__(self, last: int, error_at: int | None = None) -> None:
+        self.made, self.closed, self.last, self.error_at = 0, False, last, error_at
+        self.threads: set[int] = set()
+
+    def __call__(self) -> Iterator[int]:
+        try:
+            for number in range(self.last):
+                if number == self.error_at:
+                    raise InvalidData(f"row {number}")
+                self.made += 1
+                self.threads.add(threading.get_ident())
+                yield number
+        finally:
+            self.closed = True
+
+
+def test_ahead_keeps_the_order_in_one_other_thread() -> None:
+    source = Counted(1000)
+    assert list(stream.ahead(source())) == list(range(1000))
+    assert len(source.threads) == 1
+    assert threading.get_ident() not in source.threads
+
+
+def test_ahead_is_ahead_but_never_far() -> None:
+    source = Counted(100)
+    items = stream.ahead(source(), depth=3)
+    for taken in range(1, 50):
+        next(items)
+        assert taken <= source.made <= taken + 3
+    items.close()
+    assert source.closed
+
+
+def test_ahead_raises_the_error_in_its_place() -> None:
+    source = Counted(10, error_at=4)
+    items = stream.ahead(source())
+    assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(InvalidData, match="row 4"):
+        next(items)
+
+
+def test_ahead_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    items = stream.ahead(stream.ahead(Counted(100)()))
+    next(items)
+    assert threading.active_count() == before + 2
+    items.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(0, 65_536), (30, 65_536), (64, 32_768), (10_000, 209), (10**8, 1)])
+def test_blocks_hold_a_bounded_number_of_values(columns: int, rows: int) -> None:
+    assert stream.block_rows(columns) == rows
+
+
+def scored(n: int, blocks: int, seed: int = 0) -> Iterator[pa.RecordBatch]:
+    """What a detector might say of n rows, in several batches."""
+    rng = np.random.default_rng(seed)
+    p = rng.random(n) ** 3
+    every = pa.table({"x": np.arange(n), "anomaly_score": -np.log(p), "p_value": p, "anomaly": p < 0.01})
+    return iter(every.to_batches(max_chunksize=-(-n // blocks)))
+
+
+def test_false_discoveries_are_controlled_over_all_batches() -> None:
+    p = pa.Table.from_batches(scored(1000, 1))["p_value"].to_numpy()
+    decided = pa.Table.from_batches(stream.controlled(scored(1000, 7), 0.2))
+    assert decided["anomaly"].to_pylist() == false_discovery(p, 0.2).tolist()
+    assert 0 < sum(decided["anomaly"].to_pylist()) < 1000
+    assert decided["x"].to_pylist() == list(range(1000))
+
+
+def test_strangest_rows_of_all_batches() -> None:
+    whole = pa.Table.from_batches(scored(1000, 1))
+    numbers, rows = stream.strangest(scored(1000, 9), 5)
+    expected = np.argsort(-whole["anomaly_score"].to_numpy())[:5].tolist()
+    assert numbers == rows["x"].to_pylist() == expected
+    assert rows.column_names == whole.column_names
+    assert len(stream.strangest(scored(3, 1), 5)[0]) == 3
+
+
+def test_verdicts_leave_the_data_out() -> None:
+    assert next(stream.verdicts(scored(3, 1))).schema.names == ["anomaly_score", "p_value", "anomaly"]
+
+
+def test_columns_are_gathered() -> None:
+    x, p = stream.columns(scored(10, 3), "x", "p_value")
+    assert x.to_pylist() == list(range(10))
+    assert p.to_pylist() == pa.Table.from_batches(scored(10, 1))["p_value"].to_pylist()
+
+
+def test_written_rows_and_anomalies_are_counted(tmp_path: Path) -> None:
+    steps = []
+    rows, marked = stream.write(scored(1000, 4), str(tmp_path / "out.csv"), None, lambda rows, now: steps.append(rows))
+    written = pa.Table.from_batches(open_source(tmp_path / "out.csv").batches())
+    assert written["x"].to_pylist() == list(range(1000))
+    assert marked == sum(written["anomaly"].to_pylist())
+    assert (rows, steps) == (1000, [250] * 4)
+
+
+def test_rows_without_verdicts_are_counted_too(tmp_path: Path) -> None:
+    batches = (batch.select(["x"]) for batch in scored(10, 2))
+    assert stream.write(batches, str(tmp_path / "out.csv")) == (10, None)
+
+
+def test_nothing_is_written_when_scoring_fails(tmp_path: Path) -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield next(scored(10, 1))
+        raise InvalidData("row 11")
+
+    with pytest.raises(InvalidData, match="row 11"):
+        stream.write(broken(), str(tmp_path / "out.csv"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def hundred(tmp_path: Path) -> Path:
+    (tmp_path / "hundred.csv").write_text("a,b\n" + "".join(f"{i},{i * i}\n" for i in range(100)))
+    return tmp_path / "hundred.csv"
+
+
+def test_rows_are_picked_in_the_order_asked(hundred: Path) -> None:
+    numbers, rows = stream.picked(open_source(hundred), [70, 3, 70])
+    assert numbers == [70, 3, 70]
+    assert rows["a"].to_pylist() == [70, 3, 70]
+
+
+def test_rows_are_picked_across_blocks(hundred: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "ROWS", 8)
+    assert stream.picked(open_source(hundred), [99, 0, 8])[1]["b"].to_pylist() == [9801, 0, 64]
+
+
+def test_a_row_that_is_not_there_is_named(hundred: Path) -> None:
+    with pytest.raises(InvalidData, match=r"hundred\.csv has 100 rows, 0 to 99; there is no row 100"):
+        stream.picked(open_source(hundred), [5, 100])
+
+
+class Same:
+    """A task that returns what it is given."""
+
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch
+
+
+def test_results_keep_rows_and_order(hundred: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "ROWS", 8)
+    got = pa.Table.from_batches(stream.results(Same(), open_source(hundred)))
+    assert got["a"].to_pylist() == list(range(100))
+
+
+def test_a_source_without_rows_still_has_columns(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("a,b\n")
+    got = list(stream.results(Same(), open_source(tmp_path / "empty.csv")))
+    assert [batch.schema.names for batch in got] == [["a", "b"]]
+    assert not len(got[0])
