@@ -5,6 +5,8 @@ cli.md from ``--help``, variants.md and parameters.md from the declared paramete
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -33,7 +35,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "decisions": ("Decisions", ("thresholds", "evidence")),
     "parts": (
         "Parts",
-        ("autoencoder", "corruptions", "bottlenecks", "likelihoods", "penalties", "networks", "linear", "ensemble"),
+        ("autoencoder", "corruptions", "bottlenecks", "likelihoods", "penalties", "networks", "linear", "neighbours", "ensemble"),
     ),
     "foundations": ("Foundations", ("errors", "params", "randomness", "artifact", "manifest")),
 }
@@ -97,12 +99,18 @@ def parameters() -> str:
 def section(of: type[Params]) -> str:
     rows = [row(each) for each in of.parameters().values()]
     table = ["| parameter | default | allowed | meaning |", "|---|---|---|---|", *rows] if rows else ["No parameters."]
-    return "\n".join([f"## {of.__name__}\n", f"{sentence(of)}\n", *table, ""])
+    return "\n".join([f"## {of.__name__}\n", f"{description(of)}\n", *table, ""])
 
 
 def row(parameter: Parameter) -> str:
     cells = (f"`{parameter.name}`", f"`{parameter.default!r}`", parameter.allowed, parameter.doc)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def description(of: type) -> str:
+    """The docstring in Markdown, up to its example."""
+    text = re.split(r"^(?:Examples$|>>> )", inspect.getdoc(of) or "", maxsplit=1, flags=re.MULTILINE)[0]
+    return re.sub(r"``(.+?)``", r"`\1`", text.strip())
 
 
 def reference(title: str, modules: tuple[str, ...]) -> str:
@@ -111,8 +119,10 @@ def reference(title: str, modules: tuple[str, ...]) -> str:
 
 
 def with_files(module: str) -> list[str]:
-    """The module, and after a folder its files."""
-    files = sorted((SOURCES / module).glob("[!_]*.py"))
+    """The module, and after a folder its files, unless the folder lists its names itself."""
+    start = SOURCES / module / "__init__.py"
+    listed = start.is_file() and "__all__" in start.read_text("utf-8")
+    files = [] if listed else sorted((SOURCES / module).glob("[!_]*.py"))
     return [f"diabolo.{module}", *(f"diabolo.{module}.{file.stem}" for file in files)]
 
 

@@ -241,7 +241,7 @@ def test_broken_csv(tmp_path: Path, text: str, told: str) -> None:
         ("{}\n", "no JSON object"),
         ('{"a": 1}\n{"a":\n', "line 2 is not JSON"),
         ('{"a": 1}\n[1]\n', "line 2 is not a JSON object"),
-        ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}\n", "nested more than 64 levels"),
+        ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}\n", "line 1 is not JSON"),
         ('{"a": "' + "x" * 9_000_000 + '"}\n', "line 1 is longer than"),
     ],
 )
@@ -258,10 +258,11 @@ def test_json_lines_of_several_types(tmp_path: Path) -> None:
 
 
 def test_json_types_are_those_of_the_whole_file(tmp_path: Path) -> None:
-    place = written(tmp_path / "t.jsonl", '{"a": 1}\n' * 700_000 + '{"a": 1.5, "b": "late"}\n')
-    source = open_source(place)
-    assert source.schema == pa.schema({"a": pa.float64(), "b": pa.string()})
-    assert source.table()["b"].null_count == 700_000
+    line = '{"a": 1, "pad": "' + "x" * 100 + '"}\n'
+    source = open_source(written(tmp_path / "t.jsonl", line * 50_000 + '{"a": 1.5, "b": "late"}\n'))
+    assert source.schema == pa.schema({"a": pa.float64(), "pad": pa.string(), "b": pa.string()})
+    assert len(list(source.batches())) > 1
+    assert source.table()["b"].null_count == 50_000
 
 
 # -- hostile files: an answer in about a second, in bounded memory --
@@ -489,7 +490,7 @@ def test_rows_that_are_no_table(rows: Any, told: str) -> None:
 
 def test_sparse_rows_are_refused_in_words() -> None:
     sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises(InvalidData, match="sparse matrix.*toarray"):
+    with pytest.raises(InvalidData, match=r"sparse matrix.*toarray"):
         as_rows(sparse.eye(3).tocsr())
 
 

@@ -27,7 +27,11 @@ often = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 
 def valid() -> dict[str, bytes]:
     """One small file of each format."""
-    files = {"csv": b'a,s,n\n1.5,"x\n",1\n,y,2\n', "tsv": b"a\ts\n1\tx\n", "jsonl": b'{"a": 1.5, "s": "x", "l": [1]}\n{}\n'}
+    files = {
+        "csv": b'a,s,n\n1.5,"x\n",1\n,y,2\n',
+        "tsv": b"a\ts\n1\tx\n",
+        "jsonl": b'{"a": 1.5, "s": "x", "l": [1]}\n{}\n',
+    }
     for name, compression in (("parquet", "zstd"), ("plain.parquet", "none")):
         sink = io.BytesIO()
         pq.write_table(TABLE, sink, compression=compression, row_group_size=6)

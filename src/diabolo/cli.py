@@ -350,18 +350,15 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
 
 def _learned(task: Task, output: Path) -> str:
     """What fit has to say at its end."""
-    aside = [f"  {column}: {reason}" for column, reason in task.preparation_.schema_.dropped.items()]
-    told = task.comparison_
-    better = "better" if told["deep is better"] else "not better"
-    return "\n".join(
-        [
-            f"Learned {len(task.preparation_.schema_.sources) - len(aside)} columns in {len(task.history_)} epochs"
-            + (", leaving out:" if aside else "."),
-            *aside,
-            f"Held-out cost {told['deep']:.4g} nats per row, {told['linear']:.4g} for a linear autoencoder of the same "
-            f"width: {type(task).__name__} is {better} (difference {told['difference']:.3g} +- {told['error']:.2g}).",
-            f"Wrote {output}",
-        ]
+    schema, told = task.preparation_.schema_, task.comparison_
+    aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
+    verdict = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
+    return (
+        f"Learned {len(schema.sources) - len(schema.dropped)} columns in {len(task.history_)} epochs.{aside}\n"
+        f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}: on {told['rows']} held-out\n"
+        f"rows, {told['measure']}: {told['deep']:.3g}, with PCA {told['linear']:.3g} (difference "
+        f"{told['difference']:.2g} +- {told['error']:.2g}).\n"
+        f"Wrote {output}"
     )
 
 

@@ -12,6 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -37,7 +38,7 @@ HELD: Final = 8  # two waiting and one in hand on either side of the scoring thr
 _END: Final = object()
 
 
-def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
     """``items`` in their order, up to ``depth`` of them made ahead by a thread; its errors are raised here.
 
     >>> list(ahead(iter("abc")))
@@ -60,7 +61,7 @@ def results(task: Task, source: Source) -> Iterator[pa.RecordBatch]:
 
     A source without rows gives one result without rows, so that its columns are known.
     """
-    return ahead(_run(task, ahead(_blocks(source))))
+    return ahead(_run(task, source, ahead(_blocks(source))))
 
 
 def block_rows(columns: int) -> int:
@@ -77,13 +78,24 @@ def _blocks(source: Source) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([], schema=source.schema)
 
 
-def _run(task: Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    try:
+def _run(task: Task, source: Source, batches: Generator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    start = 0
+    with closing(batches):
         for batch in batches:
-            yield task.run(batch)
-    finally:
-        if isinstance(batches, Generator):
-            batches.close()
+            try:
+                yield task.run(batch)
+            except InvalidData as error:
+                raise _located(error, task, source, batch, start) from None
+            start += len(batch)
+
+
+def _located(error: InvalidData, task: Task, source: Source, batch: pa.RecordBatch, start: int) -> InvalidData:
+    """The error with the name of the file and, where it speaks of a row, the number of the row in the file."""
+    try:
+        task.preparation_.transform(batch, lambda row: source.locate(start + row))
+    except InvalidData as again:
+        error = again
+    return error if source.name in str(error) else type(error)(f"{source.name}: {error}")
 
 
 def controlled(batches: Iterator[pa.RecordBatch], level: float) -> Iterator[pa.RecordBatch]:

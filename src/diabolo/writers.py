@@ -90,11 +90,17 @@ class Columnar(Encoder):
         self.writer.close()
 
 
+def _parquet(file: BinaryIO, schema: pa.Schema) -> pa.parquet.ParquetWriter:
+    """Without dictionaries of measured numbers, which seldom repeat: a third of the time, a smaller file."""
+    repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    return pa.parquet.ParquetWriter(file, schema, use_dictionary=repeating)
+
+
 ENCODERS: dict[str, Callable[[BinaryIO, pa.Schema], Encoder]] = {
     "csv": Delimited,
     "tsv": Tabbed,
     "jsonl": JsonLines,
-    "parquet": lambda file, schema: Columnar(file, schema, pyarrow.parquet.ParquetWriter),
+    "parquet": lambda file, schema: Columnar(file, schema, _parquet),
     "arrow": lambda file, schema: Columnar(file, schema, pa.ipc.new_stream if file is _stdout() else pa.ipc.new_file),
 }
 

@@ -6,22 +6,23 @@ import codecs
 import csv
 import io
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.json
 
 from diabolo.errors import UnreadableFile
 from diabolo.readers.source import Origin, Source, exactly, reading, rows_at_once, slices, unique
-from diabolo.readers.texts import NULLS, convert, first_misfit, fits, guess, join
+from diabolo.readers.texts import NULLS, convert, first_misfit, fits, guess, join, moment
 
 HEAD = 1 << 20  # bytes that the header must end within
 BLOCK = 4 << 20  # bytes parsed at once; no row may be longer
 DELIMITERS = ",;\t|"
-DEPTH = 64  # levels of nesting in a line of JSON
+RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
+Row = dict[str, Any]
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -105,21 +106,15 @@ class Delimited(Source):
 
     def _strings(self) -> Iterator[pa.RecordBatch]:
         """Every row after the header as text, missing values as nulls."""
-        ragged: list[Any] = []
-
-        def remember(row: Any) -> str:
-            ragged.append(row)
-            return "error"
-
         with reading(self.name, "a text table"):
             try:
                 with self._origin.open() as file:
-                    yield from self._parsed(file, remember)
+                    yield from self._parsed(file)
             except pa.ArrowInvalid as error:
-                raise self._explained(error, ragged) from error
+                raise self._explained(str(error)) from error
 
-    def _parsed(self, file: BinaryIO, remember: Any) -> Iterator[pa.RecordBatch]:
-        yield from pyarrow.csv.open_csv(
+    def _parsed(self, file: BinaryIO) -> Iterator[pa.RecordBatch]:
+        return pyarrow.csv.open_csv(
             pa.PythonFile(file, mode="r"),
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False,  # as fast on text, and it knows the number of a broken row
@@ -128,101 +123,98 @@ class Delimited(Source):
                 skip_rows_after_names=1,
                 encoding=self._encoding,
             ),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=remember
-            ),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(self._names, pa.string()), null_values=NULLS, strings_can_be_null=True
             ),
         )
 
-    def _explained(self, error: pa.ArrowInvalid, ragged: list[Any]) -> UnreadableFile:
+    def _explained(self, told: str) -> UnreadableFile:
+        ragged = RAGGED.search(told)
         if ragged:
-            row = ragged[0]
+            line, _, found, text = ragged.groups()
             return UnreadableFile(
-                f"{self.name}, line {row.number}: {row.actual_columns} fields where the header has {len(self._names)}: "
-                f"{row.text!r:.80}. Put quotes around fields that hold {self._delimiter!r}, or correct the line."
+                f"{self.name}, line {line}: {found} fields where the header has {len(self._names)}: {text!r:.80}. "
+                f"Put quotes around fields that hold {self._delimiter!r}, or correct the line."
             )
-        if "straddling" in str(error):
+        if "straddling" in told:
             return UnreadableFile(
                 f"{self.name} has a row of more than {BLOCK >> 20} MiB. Look for a quote that is never closed."
             )
-        told = str(error).splitlines()[0]
-        return UnreadableFile(f"{self.name}: {told}. Correct the file, or save it again as UTF-8 text.")
+        return UnreadableFile(f"{self.name}: {told.splitlines()[0]}. Correct the file, or save it again as UTF-8 text.")
 
 
 class JsonLines(Source):
     """A file with one JSON object per line; a key that a line lacks is a missing value.
 
-    Nested objects and lists are set aside. A column whose values differ in type becomes text.
+    Nested objects and lists are set aside. A column of several types becomes text. Lines are read by Python's own
+    parser: slower than pyarrow's, which short broken files can crash.
     """
 
     def __init__(self, origin: Origin) -> None:
         self.name, self.once, self._origin = origin.name, origin.once, origin
-        self._blocks_left: Iterator[tuple[int, bytes]] | None = None
+        self._rows_left: Iterator[list[Row]] | None = None
         kinds: dict[str, pa.DataType] = {}
+        nested: dict[str, str] = {}
         blocks = self._blocks()
-        for first, block in blocks:
-            for field in self._parse(first, block, None).schema:
-                kinds[field.name] = join(kinds.get(field.name, pa.null()), field.type)
+        for rows in blocks:
+            for name in dict.fromkeys(name for row in rows for name in row):
+                kind = _kind([row.get(name) for row in rows])
+                nested |= {name: "nested values"} if kind is None else {}
+                kinds[name] = join(kinds.get(name, pa.null()), kind or pa.null())
             if self.once:
-                self._blocks_left = _chained((first, block), blocks)
+                self._rows_left = _chained(rows, blocks)
                 break
-        self._describe(kinds)
+        self.set_aside = nested
+        self._learn({name: kind for name, kind in kinds.items() if name not in nested}, any_name=bool(kinds))
 
     def piece(self, i: int) -> Iterator[pa.RecordBatch]:
-        blocks, self._blocks_left = self._blocks_left or self._blocks(), None
-        rows = 0
-        for first, block in blocks:
-            table = self._parse(first, block, self.schema)
-            for batch in _shaped(table, self.schema).to_batches():
-                yield from slices(batch, rows_at_once(self.schema))
-            rows += table.num_rows
-        self.rows = rows
+        blocks, self._rows_left = self._rows_left or self._blocks(), None
+        count = 0
+        for rows in blocks:
+            yield from slices(self._batch(rows, count), rows_at_once(self.schema))
+            count += len(rows)
+        self.rows = count
 
-    def _describe(self, kinds: dict[str, pa.DataType]) -> None:
-        nested = [name for name, kind in kinds.items() if pa.types.is_nested(kind)]
-        self.set_aside = dict.fromkeys(nested, "nested values")
-        looser = {pa.int64(): pa.float64(), pa.null(): pa.string()} if self.once else {}
-        self.schema = pa.schema((n, looser.get(kind, kind)) for n, kind in kinds.items() if n not in self.set_aside)
-        if not kinds:
+    def _learn(self, kinds: Mapping[str, pa.DataType], *, any_name: bool) -> None:
+        if not any_name:
             raise UnreadableFile(f'{self.name} holds no JSON object. Give one object per line, such as {{"a": 1}}.')
+        looser = {pa.int64(): pa.float64(), pa.null(): pa.string()} if self.once else {}
+        with reading(self.name, "JSON lines"):
+            self.schema = pa.schema((name, looser.get(kind, kind)) for name, kind in kinds.items())
 
-    def _blocks(self) -> Iterator[tuple[int, bytes]]:
-        """Whole lines of about 4 MB together, and the number of the first."""
+    def _batch(self, rows: list[Row], start: int) -> pa.RecordBatch:
+        columns = [self._column([row.get(field.name) for row in rows], field, start) for field in self.schema]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _column(self, values: list[Any], field: pa.Field, start: int) -> pa.Array:
+        for place, value in enumerate(values if self.once else ()):
+            if not pa.types.is_string(field.type) and join(field.type, _kind([value]) or field.type) != field.type:
+                raise UnreadableFile(
+                    f"{self.locate(start + place)}, column {field.name!r}: {value!r:.80} is not of type {field.type}, "
+                    "as the rows before it are. Correct the value, or write null where it is missing."
+                )
+        return _array(values, field.type)
+
+    def _blocks(self) -> Iterator[list[Row]]:
+        """The objects of about 4 MB of lines at a time."""
         with reading(self.name, "JSON lines"), self._origin.open() as file:
             first, rest = 1, b""
             while data := exactly(file, BLOCK):
-                whole, end, tail = (rest + data).rpartition(b"\n")
-                if not end and len(tail) >= 2 * BLOCK:
+                whole, end, rest = (rest + data).rpartition(b"\n")
+                if len(rest) >= 2 * BLOCK:
                     raise UnreadableFile(f"{self.name}, line {first} is longer than {BLOCK >> 20} MiB. Split it up.")
-                rest = tail
-                if whole:
-                    yield first, whole
+                if end:
+                    yield self._rows_of(first, whole)
                     first += whole.count(b"\n") + 1
-            if rest.strip():
-                yield first, rest
+            yield self._rows_of(first, rest)
 
-    def _parse(self, first: int, block: bytes, schema: pa.Schema | None) -> pa.Table:
-        _refuse_depth(self.name, first, block)
+    def _rows_of(self, first: int, block: bytes) -> list[Row]:
+        return [self._row(number, line) for number, line in enumerate(block.split(b"\n"), first) if line.strip()]
+
+    def _row(self, number: int, line: bytes) -> Row:
         try:
-            block.decode()
-            return _fast(block, schema)
-        except (pa.ArrowException, UnicodeDecodeError):
-            return self._slow(first, block)
-
-    def _slow(self, first: int, block: bytes) -> pa.Table:
-        """Line by line: tells which line is broken, and turns values of several types in a column into text."""
-        rows = []
-        for number, line in enumerate(block.split(b"\n"), first):
-            if line.strip():
-                rows.append(self._row(number, line))
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
-
-    def _row(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            row = json.loads(line.decode().removeprefix("\ufeff"))
+            row = json.loads(line.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise UnreadableFile(f"{self.name}, line {number} is not JSON: {error}. Correct the line.") from error
         if not isinstance(row, dict):
@@ -230,54 +222,43 @@ class JsonLines(Source):
         return row
 
 
-def _fast(block: bytes, schema: pa.Schema | None) -> pa.Table:
-    options = pyarrow.json.ReadOptions(use_threads=False, block_size=len(block) + 1)
-    behaviour = "infer" if schema is None else "ignore"
-    parse = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=behaviour)
-    return pyarrow.json.read_json(pa.BufferReader(block), read_options=options, parse_options=parse)
+def _kind(values: list[Any]) -> pa.DataType | None:
+    """The narrowest type of JSON values; None if one is nested."""
+    found = set(map(type, values)) - {type(None)}
+    if found & {list, dict}:
+        return None
+    if not found:
+        return pa.null()
+    if found == {str}:
+        return moment(_array(values, pa.string()))
+    if found == {bool}:
+        return pa.bool_()
+    if found == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
+        return pa.int64()
+    return pa.float64() if found <= {int, float} else pa.string()
 
 
-def _shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """``table`` with exactly the columns of ``schema``."""
-    absent = pa.nulls(table.num_rows)
-    columns = [_cast(table[f.name] if f.name in table.column_names else absent, f.type) for f in schema]
-    return pa.table(columns, schema=schema).combine_chunks()
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """JSON values as a column."""
+    if pa.types.is_floating(kind):
+        return pa.array([None if value is None else _float(value) for value in values], kind)
+    if pa.types.is_string(kind):
+        return pa.array([None if value is None else _words(value) for value in values], kind)
+    if pa.types.is_temporal(kind):
+        return convert(_array(values, pa.string()), kind)
+    return pa.array(values, kind)
 
 
-def _cast(column: Any, kind: pa.DataType) -> Any:
-    if pa.types.is_string(kind) and not pa.types.is_string(column.type):
-        return pa.chunked_array([_column(column.to_pylist(), kind)])
-    return column.cast(kind, safe=False)
-
-
-def _column(values: list[Any], kind: pa.DataType | None = None) -> pa.Array:
+def _float(value: float) -> float:
     try:
-        return pa.array(values, kind)
-    except (pa.ArrowException, OverflowError, UnicodeError):
-        return pa.array([_words(value) for value in values], pa.string())
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.copysign(math.inf, value)
 
 
-def _words(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value if value is None else value.encode("utf-8", "replace").decode()
-    return json.dumps(value, default=str)
-
-
-def _refuse_depth(name: str, first: int, block: bytes) -> None:
-    """Deep nesting overruns the stack of JSON parsers, so it is looked for before they see the text."""
-    if block.count(b"{") + block.count(b"[") < block.count(b"\n") + DEPTH:
-        return
-    for number, line in enumerate(block.split(b"\n"), first):
-        if line.count(b"{") + line.count(b"[") > DEPTH and _depth(line) > DEPTH:
-            raise UnreadableFile(f"{name}, line {number} is nested more than {DEPTH} levels. Flatten it.")
-
-
-def _depth(line: bytes) -> int:
-    depth = deepest = 0
-    for mark in re.findall(rb"[\[{\]}]", line):
-        depth += 1 if mark in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _words(value: Any) -> str:
+    """Text without half characters, which no file can hold; other values as JSON."""
+    return (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "replace").decode()
 
 
 def _encoding(head: bytes, name: str) -> str:
@@ -291,7 +272,7 @@ def _encoding(head: bytes, name: str) -> str:
             f"{name} holds NUL bytes, so it is not text. Name its format, for example format='parquet'."
         )
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # incremental: the head may end inside a character
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD)  # it may end inside a character
     except UnicodeDecodeError:
         return "latin-1"
     return "utf-8"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 import torch
@@ -12,8 +12,11 @@ from torch import Tensor
 
 from diabolo.batches import Batches
 from diabolo.params import Natural
+from diabolo.randomness import uniform_like
 from diabolo.tasks.task import Task
 from diabolo.variants import Variant
+
+HIDDEN = 0.2  # share of the values that are hidden to see how well they are filled
 
 
 class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
@@ -35,11 +38,13 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     """
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
+    measure: ClassVar[str] = "mean squared error of hidden values, in standard deviations; 1 for a wrong category"
+
     rounds: Annotated[Natural, "further trips that see the guesses of the trip before"] = 0
 
     def transform(self, X: Any) -> Any:
         """``X`` with every missing value filled in, of the type of ``X``."""
-        rows = self._checked(X)
+        rows = self.rows(X)
         filled = self._each(self.preparation_.transform(rows), self._fill)
         return self.preparation_.inverse_transform(filled, like=rows)
 
@@ -55,6 +60,17 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         """Nothing beyond the autoencoder is needed to fill gaps."""
+
+    def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        holes = torch.where(uniform_like(x) < HIDDEN, torch.nan, x)
+        linear = torch.where(holes.isnan(), self.linear_.best(holes), holes)
+        return tuple(self._missed(x, holes.isnan() & ~x.isnan(), filled) for filled in (self._fill(holes), linear))
+
+    def _missed(self, x: Tensor, hidden: Tensor, filled: Tensor) -> Tensor:
+        """The mean over the hidden values of a row: squared error of numbers, 1 for a wrong category."""
+        kinds = [column.kind in ("category", "boolean") for column in self.preparation_.schema_.columns]
+        wrong = torch.where(torch.tensor(kinds), (filled.round() != x).float(), (filled - x).square())
+        return torch.where(hidden, wrong, 0.0).sum(1) / hidden.sum(1).clamp_min(1)
 
     def _verdict(self, x: Tensor) -> Tensor:
         return self._fill(x).double().sum(1)

@@ -1,0 +1,98 @@
+"""What is written is read back; a file is whole or not there."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.readers import open_sink, open_source
+
+TABLE = pa.table({"a": [1.5, None, 3.0], "s": ["x,1", 'say "y"\n', None], "n": [1, 2, 3]})
+NAMES = ["t.csv", "t.tsv", "t.parquet", "t.arrow", "t.jsonl", "t.csv.gz", "t.jsonl.gz"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_round_trip_in_several_batches(tmp_path: Path, name: str) -> None:
+    with open_sink(tmp_path / name) as sink:
+        for batch in TABLE.to_batches(2):
+            sink.write(batch)
+        sink.write(TABLE)
+    assert sink.rows == 6
+    assert open_source(tmp_path / name).table().to_pylist() == 2 * TABLE.to_pylist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dictionaries_may_change_between_batches(tmp_path: Path, name: str) -> None:
+    with open_sink(tmp_path / name) as sink:
+        for words in (["x", "y"], ["z", "x"]):
+            sink.write(pa.table({"s": pa.array(words).dictionary_encode()}))
+    read = open_source(tmp_path / name).table()
+    assert read.to_pydict() == {"s": ["x", "y", "z", "x"]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_error_leaves_the_old_file(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    place.write_text("old")
+    with pytest.raises(ZeroDivisionError), open_sink(place) as sink:
+        sink.write(TABLE)
+        raise ZeroDivisionError
+    assert place.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:
+    sink = open_sink(tmp_path / "t.csv")
+    sink.write(TABLE)
+    assert not (tmp_path / "t.csv").exists()
+    sink.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["t.csv"]
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "parquet", "arrow", "jsonl"])
+def test_standard_output(tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", type("Stdout", (), {"buffer": out}))
+    with open_sink("-", format) as sink:
+        sink.write(TABLE)
+    (tmp_path / "t").write_bytes(out.getvalue())
+    assert open_source(tmp_path / "t", format).table().to_pylist() == TABLE.to_pylist()
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "t.jsonl") as sink:
+        sink.write(pa.table({"x": [np.nan, np.inf, -np.inf, 1.0]}))
+    rows = [json.loads(line)["x"] for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert rows == [None, sys.float_info.max, -sys.float_info.max, 1.0]
+
+
+def test_nested_values_become_json_in_csv(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "t.csv") as sink:
+        sink.write(pa.table({"l": [[1, 2], None]}))
+    assert (tmp_path / "t.csv").read_text() == 'l\n"[1, 2]"\n\n'
+
+
+def test_text_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(2000, np.int32)), pa.array(["x" * 1_000_000]))
+    with pytest.raises(InvalidData, match="Leave that column out"), open_sink(tmp_path / "t.csv") as sink:
+        sink.write(pa.table({"s": words}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_columns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="follow columns"), open_sink(tmp_path / "t.csv") as sink:
+        sink.write(TABLE)
+        sink.write(TABLE.select(["n"]))
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "t", "folder/t.csv"])
+def test_places_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidParameter, match="Choose one of csv|Make it first"):
+        open_sink(tmp_path / name)
