@@ -45,7 +45,9 @@ bench: .venv/.ok ## compare speed and accuracy; writes benchmarks/RESULTS.md
 
 fuzz: .venv/.ok ## throw broken files at the readers and the loader, SECONDS=60 for each
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
-	set -e; for target in fuzz/*.py; do $(BIN)/python $$target -max_total_time=$(SECONDS); done
+	mkdir -p .hypothesis/fuzz
+	set -e; for target in fuzz/*.py; do \
+	    $(BIN)/python $$target -max_total_time=$(SECONDS) -artifact_prefix=.hypothesis/fuzz/; done
 
 clean: ## remove what the other targets made
 	rm -rf .venv site diabolo-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

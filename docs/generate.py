@@ -35,7 +35,17 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "decisions": ("Decisions", ("thresholds", "evidence")),
     "parts": (
         "Parts",
-        ("autoencoder", "corruptions", "bottlenecks", "likelihoods", "penalties", "networks", "linear", "neighbours", "ensemble"),
+        (
+            "autoencoder",
+            "corruptions",
+            "bottlenecks",
+            "likelihoods",
+            "penalties",
+            "networks",
+            "linear",
+            "neighbours",
+            "ensemble",
+        ),
     ),
     "foundations": ("Foundations", ("errors", "params", "randomness", "artifact", "manifest")),
 }

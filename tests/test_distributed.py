@@ -50,36 +50,40 @@ def alone() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def together() -> dict[int, Any]:
-    """What two and four processes make of each variant; VAE in two pieces of a batch per process."""
-    found: dict[int, Any] = {}
-    for processes, strategies in ((2, ["ddp"]), (4, ["ddp", "fsdp"])):
-        names = [(name, strategy) for strategy in strategies for name in VARIANTS]
-        cases = [case(name, strategy=strategy, accumulate=1 + (name == "VAE")) for name, strategy in names]
-        found[processes] = dict(zip(names, launch(processes, cases), strict=True))
-    return found
-
-
-@pytest.mark.parametrize(("processes", "strategy"), [(2, "ddp"), (4, "ddp"), (4, "fsdp")])
-def test_the_curve_does_not_depend_on_the_number_of_processes(
-    processes: int, strategy: str, alone: dict[str, Any], together: dict[int, Any]
-) -> None:
-    for name in VARIANTS:
-        found = together[processes][name, strategy]["curve"]
-        assert flat(found) == pytest.approx(flat(alone[name]["curve"]), rel=1e-6), name
-
-
-def test_after_workers_are_killed_the_end_is_the_same(tmp_path: Path) -> None:
-    ddp, fsdp = case("Denoising"), case("Denoising", strategy="fsdp")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """Two processes, twice restarted: one is killed in the third training, one is asked to stop in the fourth."""
+    place = tmp_path_factory.mktemp("states")
     cases = [
-        ddp,
-        fsdp,
-        {**case("Denoising", checkpoint=str(tmp_path / "ddp")), "at": [1, 17], "rank": 1, "life": 0},
-        {**case("Denoising", strategy="fsdp", checkpoint=str(tmp_path / "fsdp")), "at": [2, 3], "rank": 0, "life": 1},
+        case("Denoising"),
+        case("Denoising", strategy="fsdp"),
+        case("Denoising", checkpoint=str(place / "ddp")) | {"at": [1, 17], "rank": 1, "life": 0},
+        case("Denoising", checkpoint=str(place / "fsdp"), strategy="fsdp")
+        | {"at": [2, 3], "rank": 1, "life": 1, "way": "SIGTERM"},
     ]
     results = launch(2, cases)
     assert len(results) == 2 + 3 + 4  # of three lives
-    assert results[-4:-2] == results[-2:]
+    return results[-4:]
+
+
+@pytest.fixture(scope="module")
+def by_four() -> list[Any]:
+    return launch(4, [case("Denoising"), case("Denoising", strategy="fsdp"), case("VAE", accumulate=2)])
+
+
+def test_the_curve_does_not_depend_on_the_number_of_processes(
+    alone: dict[str, Any], by_two: list[Any], by_four: list[Any]
+) -> None:
+    ddp_of_two, fsdp_of_two, *_ = by_two
+    ddp_of_four, fsdp_of_four, pieces_of_four = by_four
+    for found in (ddp_of_two, fsdp_of_two, ddp_of_four, fsdp_of_four):
+        assert flat(found["curve"]) == pytest.approx(flat(alone["Denoising"]["curve"]), rel=1e-6)
+    assert flat(pieces_of_four["curve"]) == pytest.approx(flat(alone["VAE"]["curve"]), rel=1e-6)
+
+
+def test_after_a_worker_is_killed_or_stopped_the_end_is_the_same(by_two: list[Any]) -> None:
+    ddp, fsdp, killed, stopped = by_two
+    assert killed == ddp
+    assert stopped == fsdp
 
 
 # -- the parts ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,17 @@ SRC = Path(__file__).resolve().parents[1] / "src" / "diabolo"
 LAYERS = (
     ("errors", "params", "schema"),
     ("randomness", "batches", "schedules"),
-    ("autoencoder", "bottlenecks", "corruptions", "likelihoods", "networks", "penalties", "linear", "neighbours", "ensemble"),
+    (
+        "autoencoder",
+        "bottlenecks",
+        "corruptions",
+        "likelihoods",
+        "networks",
+        "penalties",
+        "linear",
+        "neighbours",
+        "ensemble",
+    ),
     ("readers", "writers", "preparation"),
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds"),
     ("tasks",),

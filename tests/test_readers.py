@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from diabolo.errors import InvalidData, UnreadableFile
-from diabolo.readers import Source, as_rows, open_source
+from diabolo.readers import Source, arrays, as_rows, open_source
 from diabolo.readers.source import ROWS, rows_at_once
 
 TABLE = pa.table({"a": [1.5, None, 3.0], "s": ["x", "y", None], "n": [1, 2, 3]})
@@ -355,7 +355,7 @@ def test_streaming_a_large_file_takes_bounded_memory(tmp_path: Path) -> None:
     """240 MB of numbers, in two row groups, and 60 MB of text, in a fraction of that."""
     rng = np.random.default_rng(0)
     schema = pa.schema([(f"c{i}", pa.float64()) for i in range(30)])
-    with pq.ParquetWriter(tmp_path / "t.parquet", schema) as file:
+    with pq.ParquetWriter(tmp_path / "t.parquet", schema, compression="none", use_dictionary=False) as file:
         for _ in range(2):
             block = [pa.array(rng.normal(size=500_000)) for _ in schema]
             file.write_table(pa.table(block, schema=schema), row_group_size=500_000)
@@ -398,9 +398,27 @@ def test_npz_without_one_table(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", a=np.zeros((2, 2)), b=np.zeros((2, 2)))
     with pytest.raises(UnreadableFile, match="best named X"):
         open_source(tmp_path / "two.npz")
-    np.savez(tmp_path / "f.npz", X=np.asfortranarray(np.zeros((3, 2))))
+
+
+def test_npz_stored_by_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "f.npz", X=np.asfortranarray(np.arange(300_000.0).reshape(-1, 3)))
+    assert np.array_equal(
+        list(columns(open_source(tmp_path / "f.npz")).values()), np.arange(300_000.0).reshape(-1, 3).T
+    )
+    monkeypatch.setattr(arrays, "IN_MEMORY", 1000)
     with pytest.raises(UnreadableFile, match="ascontiguousarray"):
         open_source(tmp_path / "f.npz")
+
+
+def test_the_data_sets_of_the_benchmarks(data_dir: Path) -> None:
+    with np.load(data_dir / "adbench" / "38_thyroid.npz") as archive:
+        x, y = archive["X"], archive["y"]
+    read = columns(open_source(data_dir / "adbench" / "38_thyroid.npz"))
+    assert np.array_equal(np.stack([read[f"x{j}"] for j in range(x.shape[1])], 1), x)
+    assert np.array_equal(read["y"], y)
+    table = open_source(data_dir / "uci" / "airfoil.csv").table()
+    assert table.column_names == ["column 1", "0", "1", "2", "3", "4", "5"]
+    assert open_source(data_dir / "skab" / "data" / "valve1" / "0.csv").schema.names[0] == "datetime"
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,26 @@ def test_ahead_leaves_no_thread_behind() -> None:
     assert threading.active_count() == before + 2
     items.close()
     assert threading.active_count() == before
+
+
+def test_ahead_stops_after_the_item_in_hand() -> None:
+    closed, started = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[int]:
+        try:
+            for number in range(1000):
+                if number == 1:
+                    started.set()
+                    time.sleep(0.1)
+                yield number
+        finally:
+            closed.set()
+
+    items = stream.ahead(slow())
+    assert next(items) == 0
+    assert started.wait(1)
+    items.close()
+    assert closed.is_set()
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(0, 65_536), (30, 65_536), (64, 32_768), (10_000, 209), (10**8, 1)])

@@ -94,5 +94,5 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["t.xlsx", "t", "folder/t.csv"])
 def test_places_that_cannot_be_written(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidParameter, match="Choose one of csv|Make it first"):
+    with pytest.raises(InvalidParameter, match=r"Choose one of csv|Make it first"):
         open_sink(tmp_path / name)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from diabolo.networks import turns
+
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
@@ -40,7 +42,7 @@ class Code:
 class Reconstruction:
     """Everything one trip through the autoencoder made.
 
-    ``output`` is what the likelihood reads; under turns it holds the rows of all turns, one turn after the other.
+    ``output`` is what the likelihood reads; under turns each output comes from the turn that hides its value.
     """
 
     x: Float[Tensor, "n *features"]
@@ -80,6 +82,11 @@ class Likelihood(nn.Module, ABC):
     """
 
     width: int
+    columns: int
+
+    def owners(self) -> Int[Tensor, "width"]:
+        """The column that each output tells of; by default h holds a block of all columns per predicted parameter."""
+        return torch.arange(self.width) % self.columns
 
     @abstractmethod
     def forward(self, h: Float[Tensor, "n width *grid"]) -> Distribution:
@@ -173,10 +180,9 @@ class Autoencoder(nn.Module):
 
     def best(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> Float[Tensor, "n *features"]:
         """What the autoencoder would put in place of each value."""
+        told = self.likelihood.best(self(x, given).output)
         if self.turns is None:
-            return self.likelihood.best(self(x, given).output)
-        told = self.likelihood.best(self(x, given).output).view(-1, *x.shape)
-        told = torch.where(self._hidden(), told, 0.0).sum(0)
+            return told
         return torch.where(x.isnan(), self.likelihood.best(self(x, given, x).output), told)
 
     def decode(self, z: Float[Tensor, "n latent *grid"], given: Tensor | None = None) -> Distribution:
@@ -189,20 +195,20 @@ class Autoencoder(nn.Module):
         return self.decode(self.bottleneck.sample(n, grid), given).sample()
 
     def _in_turns(self, x: Tensor, given: Tensor | None) -> Reconstruction:
-        """All turns as one batch; errors are 0 where nothing was hidden, so their sum has each value once."""
-        n, seen = len(x), torch.where(self._hidden(), torch.nan, x)
-        turns = len(seen)
-        rows = x.expand_as(seen).flatten(0, 1)
-        trip = self(rows, None if given is None else given.repeat(turns, 1), seen.flatten(0, 1))
-        errors = trip.errors.view(turns, n, *x.shape[1:]).sum(0)
-        costs = {name: each.view(turns, n).mean(0) for name, each in trip.code.costs.items()}
-        code = Code(trip.code.z.view(turns, n, *trip.code.z.shape[1:]).mean(0), costs)
-        return Reconstruction(x, ~x.isnan(), x, code, trip.output, errors, errors.flatten(1).sum(1), given)
+        """Every value while it is hidden; the code and its costs are means over the turns."""
+        hidden = self._hidden()
+        code = self.bottleneck(turns.encoded(self.encoder, x, hidden, given))
+        of = self.turns.index_select(0, self.likelihood.owners().to(x.device))
+        output, observed = turns.decoded(self.decoder, code.z, of, len(hidden), given), ~x.isnan()
+        errors = self._errors(output, x, observed)
+        z, *costs = (turns.averaged(each, len(hidden)) for each in (code.z, *code.costs.values()))
+        code = Code(z, dict(zip(code.costs, costs, strict=True)))
+        return Reconstruction(x, observed, x, code, output, errors, errors.flatten(1).sum(1), given)
 
-    def _hidden(self) -> Bool[Tensor, "turns 1 *features"]:
+    def _hidden(self) -> Bool[Tensor, "turns *features"]:
         """Which values are hidden in which turn."""
         turn = torch.arange(int(self.turns.max()) + 1, device=self.turns.device)
-        return (self.turns == turn.view(-1, *[1] * self.turns.dim())).unsqueeze(1)
+        return self.turns == turn.view(-1, *[1] * self.turns.dim())
 
     def _errors(self, output: Tensor, x: Tensor, observed: Tensor) -> Tensor:
         if observed.all():

@@ -43,7 +43,7 @@ class World:
         if not dist.is_available():
             return cls(device)
         if not dist.is_initialized() and dist.is_torchelastic_launched():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            _join("nccl" if device.type == "cuda" else "gloo")
             atexit.register(_leave)
         return cls(device, dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls(device)
 
@@ -261,6 +261,20 @@ def _apart(units: Sequence[nn.Module]) -> bool:
     """Whether no weight belongs to two units (tied weights do)."""
     owners = [id(each) for unit in units for each in unit.parameters()]
     return len(owners) == len(set(owners))
+
+
+def _join(backend: str) -> None:
+    """Meet the others, and only those of this life.
+
+    Torchrun keeps its store from one restart of the workers to the next, with the addresses of the dead
+    in it. On one machine the count of restarts tells the lives apart. On several it differs between machines: set
+    ``TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1`` for torchrun there, which gives each life a store of its own.
+    """
+    store, rank, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        life = os.environ.get("TORCHELASTIC_RESTART_COUNT")
+        store = dist.PrefixStore(f"life {life}", store)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 
 def _leave() -> None:

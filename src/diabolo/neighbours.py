@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from diabolo.networks import Features
 from diabolo.schema import Schema
@@ -17,6 +18,7 @@ GROUPS = 16  # the kept rows are cut into as many groups; each gives its nearest
 NEAREST = 5  # of these, as many are averaged
 EVEN = 1.0  # by how much of the median spread every kept row's own spread is widened
 BLOCK = 256  # rows whose distances are held at once, so that they stay in the cache
+FEW = 16  # rows that matrix products are filled up to
 FAR = 1e4  # features beyond are as far as this
 
 
@@ -49,11 +51,10 @@ class Neighbours:
         self.complete = bool(self.there.all())
         self.scale = torch.ones(len(self.kept))
         self._lay_out()
-        alone = ~torch.eye(len(self.kept), dtype=torch.bool) if len(self.kept) > 1 else None
-        spread = self._distance(self.kept, alone)
+        spread = self._apart()
         self.scale = spread + EVEN * spread.median().clamp_min(1e-6)
         self._lay_out()
-        self.alone = self._distance(self.kept, alone)  # the distance of each kept row from the others
+        self.alone = self._apart()
 
     @classmethod
     def of(cls, schema: Schema, kept: Tensor, scale: Tensor) -> Self:
@@ -65,11 +66,12 @@ class Neighbours:
 
     def __call__(self, x: Float[Tensor, "n columns"]) -> Float[Tensor, "n"]:
         """The relative distance of each row."""
-        return torch.cat([self._distance(block) for block in x.split(BLOCK)])
+        blocks = zip(*(each.split(BLOCK) for each in self._placed(x)), strict=True)
+        return self._mean(torch.cat([self._least(self._squares(*block)) for block in blocks]))
 
     def nearest(self, x: Float[Tensor, "n columns"], count: int) -> Int[Tensor, "n count"]:
         """Which kept rows are nearest, nearest first."""
-        return self._squares(x).topk(min(count, len(self.kept)), 1, largest=False).indices
+        return self._squares(*self._placed(x)).topk(min(count, len(self.kept)), 1, largest=False).indices
 
     def terms(self, x: Float[Tensor, "n columns"]) -> Float[Tensor, "n columns"]:
         """What each value adds to the squared distance from the nearest rows."""
@@ -80,12 +82,18 @@ class Neighbours:
         parts = (squares / self.scale[near].square().unsqueeze(2)).mean(1)
         return torch.zeros_like(x).index_add_(1, self.owner, parts)
 
-    def _distance(self, x: Tensor, others: Tensor | None = None) -> Tensor:
-        squares = self._squares(x)
-        if others is not None:
-            squares = torch.where(others, squares, torch.inf)
-        least = squares.view(len(x), self.groups, -1).amin(2)
-        return least.topk(min(NEAREST, self.groups), 1, largest=False).values.clamp(0, FAR * FAR).sqrt().mean(1)
+    def _apart(self) -> Tensor:
+        """The distance of each kept row from the others."""
+        squares = self._squares(self.places, self.there)
+        return self._mean(self._least(squares.fill_diagonal_(torch.inf) if len(squares) > 1 else squares))
+
+    def _least(self, squares: Tensor) -> Tensor:
+        """The smallest of each group, (n, groups)."""
+        return squares.view(len(squares), self.groups, -1).amin(2)
+
+    def _mean(self, least: Tensor) -> Tensor:
+        near = least.topk(min(NEAREST, self.groups), 1, largest=False, sorted=False).values
+        return near.clamp_(0, FAR * FAR).sqrt_().mean(1)
 
     def _lay_out(self) -> None:
         """What the squared distances need of the kept rows, as one matrix: |x - r|^2 = |x|^2 - 2 x.r + |r|^2."""
@@ -94,16 +102,31 @@ class Neighbours:
         self.matrix = torch.cat((product, weight.unsqueeze(0))).contiguous()
         self.offset = (self.places.square() * weight.unsqueeze(1)).sum(1)
 
-    def _squares(self, x: Tensor) -> Tensor:
-        """Squared relative distances (n, kept)."""
-        places, there = self._placed(x)
-        if self.complete and there.all():
-            return torch.addmm(self.offset, torch.cat((places, places.square().sum(1, keepdim=True)), 1), self.matrix)
-        here, kept = there.to(x.dtype), self.there.to(x.dtype)
-        both = places.square() @ kept.T - 2 * places @ self.places.T + here @ self.places.square().T
-        shared = (here @ kept.T).clamp_min(0.5)
+    def _squares(self, places: Tensor, there: Tensor) -> Tensor:
+        """Squared relative distances (n, kept); those of a row do not depend on the rows beside it."""
+        if not self.complete:
+            return self._of_some(places, there)
+        length = places.square().sum(1, keepdim=True)
+        squares = torch.addmm(self.offset, torch.cat((places, length), 1), self.matrix)
+        rows = (~there.all(1)).nonzero().squeeze(1) if not there.all() else ()
+        if len(rows):
+            squares[rows] = self._of_some(places[rows], there[rows])
+        return squares
+
+    def _of_some(self, places: Tensor, there: Tensor) -> Tensor:
+        """Squared distances by the features that are there in both rows."""
+        here, kept = (each.to(places.dtype) for each in (there, self.there))
+        both = _product(places.square(), kept) - 2 * _product(places, self.places)
+        both += _product(here, self.places.square())
+        shared = _product(here, kept).clamp_min(0.5)
         return both * (places.shape[1] / shared) / self.scale.square()
 
     def _placed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The features of rows, and which of them are there."""
-        return self.features(x).clamp(-FAR, FAR), ~x.isnan().index_select(1, self.owner)
+        there = ~x.isnan()
+        return self.features(x).clamp_(-FAR, FAR), there if self.features.plain else there.index_select(1, self.owner)
+
+
+def _product(rows: Tensor, kept: Tensor) -> Tensor:
+    """``rows @ kept.T``; of few rows the products are rounded differently, so that there are never few."""
+    return functional.pad(rows, (0, 0, 0, -len(rows) % FEW)).mm(kept.T)[: len(rows)]

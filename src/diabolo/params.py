@@ -226,7 +226,9 @@ def assign(params: Params, path: str, text: str, known: Mapping[str, type[Params
 
 
 def _params_in(hint: Any) -> Iterable[type[Params]]:
-    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType, Annotated) else (hint,)
+    if get_origin(hint) is Annotated:
+        return _params_in(get_args(hint)[0])
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     return (each for each in options if isinstance(each, type) and issubclass(each, Params))
 
 

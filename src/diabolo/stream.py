@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import IO, TYPE_CHECKING, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -45,15 +45,24 @@ def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
     ['a', 'b', 'c']
     """
     pool = ThreadPoolExecutor(1)
+    pending: deque[Future[Any]] = deque()
     try:
-        pending = deque(pool.submit(next, items, _END) for _ in range(depth))
+        for _ in range(depth):
+            pending.append(pool.submit(next, items, _END))
         while (item := pending.popleft().result()) is not _END:
             pending.append(pool.submit(next, items, _END))
-            yield item  # type: ignore[misc]
+            yield cast(T, item)
     finally:
-        pool.shutdown(cancel_futures=True)
-        if isinstance(items, Generator):
-            items.close()
+        _stop(pool, pending, items)
+
+
+def _stop(pool: ThreadPoolExecutor, pending: Iterable[Future[Any]], items: Iterator[Any]) -> None:
+    """End the thread after the item in hand; the thread itself closes ``items``, which no other may do meanwhile."""
+    for each in pending:
+        each.cancel()
+    if isinstance(items, Generator):
+        pool.submit(items.close)
+    pool.shutdown()
 
 
 def results(task: Task, source: Source) -> Iterator[pa.RecordBatch]:
@@ -83,10 +92,16 @@ def _run(task: Task, source: Source, batches: Generator[pa.RecordBatch]) -> Iter
     with closing(batches):
         for batch in batches:
             try:
-                yield task.run(batch)
+                yield task.run(batch) if len(batch) else _header(task, batch.schema)
             except InvalidData as error:
                 raise _located(error, task, source, batch, start) from None
             start += len(batch)
+
+
+def _header(task: Task, schema: pa.Schema) -> pa.RecordBatch:
+    """A result without rows: that of a row without values, less the row."""
+    nothing = pa.RecordBatch.from_arrays([pa.nulls(1, each.type) for each in schema], names=schema.names)
+    return task.run(nothing).slice(0, 0)
 
 
 def _located(error: InvalidData, task: Task, source: Source, batch: pa.RecordBatch, start: int) -> InvalidData:

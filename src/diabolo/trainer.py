@@ -299,7 +299,8 @@ class Training:
         """Add the gradient of these rows; the sum of each of their costs."""
         costs = self._costs(batch, rows, noise)
         self.names = list(costs)
-        (sum(costs.values()) * scale).backward()  # type: ignore[union-attr]
+        total = reduce(torch.add, costs.values())
+        total.backward(torch.full_like(total, scale))
         return [each.detach() for each in costs.values()]
 
     def _costs(self, batch: Batch, rows: slice, noise: int) -> dict[str, Tensor]:

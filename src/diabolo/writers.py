@@ -11,6 +11,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -146,6 +147,9 @@ class Sink:
 
     def discard(self) -> None:
         """Forget what was written."""
+        if self._encoder is not None:
+            with suppress(OSError, pa.ArrowException):  # the disk may be full: that is why it is discarded
+                self._encoder.close()
         if self._part is not None:
             self._raw.close()
             self._part.unlink(missing_ok=True)

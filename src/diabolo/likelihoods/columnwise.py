@@ -23,8 +23,6 @@ ROUNDING = 1e-6  # how far a closed-form probability stays away from 0 and 1, an
 class Columnwise(Likelihood, ABC):
     """A likelihood under which the columns of a row are independent once the decoder has spoken."""
 
-    columns: int
-
     @classmethod
     @abstractmethod
     def of(cls, columns: Sequence[Column], scale: Scale) -> Columnwise:

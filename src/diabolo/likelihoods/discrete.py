@@ -67,6 +67,7 @@ class Categorical(Columnwise):
     tensor([[2., 3.]])
     """
 
+    sizes: Tensor
     starts: Tensor
     places: Tensor
     even: Tensor
@@ -81,6 +82,7 @@ class Categorical(Columnwise):
         starts = sizes.cumsum(0) - sizes
         steps = torch.arange(self.most)
         places = torch.where(steps < sizes[:, None], starts[:, None] + steps, self.width)
+        self.register_buffer("sizes", sizes, persistent=False)
         self.register_buffer("starts", starts, persistent=False)
         self.register_buffer("places", places.flatten(), persistent=False)
         self.register_buffer("even", EVEN / sizes, persistent=False)
@@ -88,6 +90,9 @@ class Categorical(Columnwise):
     @classmethod
     def of(cls, columns: Sequence[Column], scale: Scale) -> Categorical:
         return cls([column.width for column in columns])
+
+    def owners(self) -> Tensor:
+        return torch.arange(self.columns, device=self.sizes.device).repeat_interleave(self.sizes)
 
     def forward(self, h: Tensor) -> Distribution:
         chances = self._padded(h).softmax(2) * (1 - EVEN)

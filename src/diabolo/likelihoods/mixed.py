@@ -47,6 +47,9 @@ class Mixed(Columnwise):
     def of(cls, columns: Sequence[Column], scale: Scale) -> Mixed:
         return cls(Schema(tuple(columns)), scale)
 
+    def owners(self) -> Tensor:
+        return torch.cat([own[part.owners()] for part, own in zip(self._parts(), self._columns(), strict=True)])
+
     def forward(self, h: Tensor) -> Distribution:
         return Rows([part(each) for part, each in self._cut(h)], self._columns(), self.back)
 

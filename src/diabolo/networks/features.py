@@ -37,6 +37,7 @@ class Features(nn.Module):
     tensor([[0.5000, 0.0000, 0.0000, 1.0000]])
     """
 
+    owner: Tensor
     center: Tensor
     scale: Tensor
     levels: Tensor
@@ -52,13 +53,19 @@ class Features(nn.Module):
         self.width = self.values_width + flags * self.columns
         kinds = [column.kind for column in schema.columns]
         self.plain = all(kind == "number" for kind in kinds)
+        owner = [place for place, column in enumerate(schema.columns) for _ in range(column.width)]
+        self.register_buffer("owner", torch.tensor(owner, dtype=torch.long), persistent=False)
         if not self.plain:
             self._learn_kinds(schema, kinds)
 
     def forward(self, x: Float[Tensor, "n columns *grid"]) -> Float[Tensor, "n width *grid"]:
         """The features of each row."""
-        filled = x.nan_to_num(0.0, INFINITE, -INFINITE) if self.plain else self._of_kinds(x)
+        filled = self.filled(x)
         return torch.cat((filled, x.isnan().to(x.dtype)), 1) if self.flags else filled
+
+    def filled(self, x: Float[Tensor, "n columns *grid"]) -> Float[Tensor, "n values *grid"]:
+        """The features without flags; ``owner`` names the column of each."""
+        return x.nan_to_num(0.0, INFINITE, -INFINITE) if self.plain else self._of_kinds(x)
 
     def values(self, features: Float[Tensor, "n width *grid"]) -> Float[Tensor, "n values *grid"]:
         """The values that features stand for: the inverse, with the weight of each category in place of one index."""

@@ -285,7 +285,10 @@ def _of_type(table: pa.Table, like: Any) -> Any:
     """``table`` as an object of the class of ``like``, a pandas index and dtypes included."""
     library = type(like).__module__.partition(".")[0]
     if library == "pandas":
-        frame = table.to_pandas()
+        plain = [
+            each.cast(each.type.value_type) if pa.types.is_dictionary(each.type) else each for each in table.columns
+        ]
+        frame = pa.table(plain, names=table.column_names).to_pandas()  # categories get the order of ``like`` below
         frame.columns, frame.index = like.columns, like.index
         return frame.astype(dict(like.dtypes))
     if isinstance(like, pa.RecordBatch):

@@ -5,8 +5,9 @@ what the pass saw                       what becomes of it
 ======================================  ==============================================================================
 no value at all                         set aside
 numbers                                 number, Normal: mean and standard deviation
-numbers with heavy tails                number, StudentT: median and quartiles; 99 % of the values spread more than 5
-                                        times as wide as the middle half (a Normal: 3.8, a Laplace: 6.6)
+numbers with heavy tails                number, StudentT: 99 % of the values spread more than 5 times as wide as the
+                                        middle half (a Normal: 3.8, a Laplace: 6.6); median and quartiles where the
+                                        standard deviation is 100 times what the quartiles say
 one number only                         number, scale = its size (or 1), so that a change is visible but not explosive
 true and false                          boolean, Bernoulli
 0 and 1 only, as numbers                category of two, so that a later 2 is a category never seen, not an error
@@ -56,6 +57,7 @@ ALLOWED = {
 }
 HEAVY = 5.0  # spread of 99 % of the values over that of the middle half
 NUMERIC = 0.95  # share of texts that read as numbers from which the others are taken for mistakes
+PRESSED = 100  # times the spread of the quartiles
 ROUNDING = 1e-12  # relative deviations below this are rounding errors, not variation
 
 
@@ -82,14 +84,20 @@ def detect(profile: Profile, kept: int, likelihood: str | None = None) -> Detect
 
 
 def number(profile: Profile, likelihood: str = "Normal") -> Column:
-    """A number column with its center and scale, by mean and standard deviation or (not Normal) by quartiles."""
+    """A number column with its center and scale: mean and standard deviation, the same under every likelihood.
+
+    Where a few values are so far out that they would press all others together, it is median and quartiles instead.
+    """
     center, scale = profile.mean, profile.std
-    if likelihood != "Normal":
-        low, center, high = (float(each) for each in np.quantile(profile.sample, (0.25, 0.5, 0.75)))
-        scale = (high - low) / 1.349 or scale  # of a Normal the quartiles lie 1.349 standard deviations apart
     size = max(abs(profile.low), abs(profile.high))
-    if profile.low == profile.high or scale <= ROUNDING * size:
-        center, scale = (profile.low, abs(profile.low) or 1.0) if profile.low == profile.high else (center, size)
+    if profile.low == profile.high:
+        center, scale = profile.low, size or 1.0
+    elif scale <= ROUNDING * size:
+        scale = size
+    elif likelihood != "Normal":
+        low, median, high = (float(each) for each in np.quantile(profile.sample, (0.25, 0.5, 0.75)))
+        spread = (high - low) / 1.349  # of a Normal the quartiles lie 1.349 standard deviations apart
+        center, scale = (median, spread) if 0 < PRESSED * spread < scale else (center, scale)
     return _column(profile, "number", likelihood, center=center, scale=scale, low=profile.low, high=profile.high)
 
 

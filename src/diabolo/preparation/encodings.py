@@ -168,6 +168,8 @@ def natural(columns: Sequence[Column]) -> pa.DataType:
 
 def _of_type(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     """Numbers as ``kind``; text where the user's numbers came as text."""
+    if pa.types.is_dictionary(kind):
+        return _of_type(values, kind.value_type).dictionary_encode().cast(kind)
     return restored(values, kind) if role(kind).is_numeric else pa.array(values, mask=np.isnan(values)).cast(kind)
 
 

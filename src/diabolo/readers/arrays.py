@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from diabolo.errors import UnreadableFile
-from diabolo.readers.source import Origin, Source, exactly, reading, refuse_expansion, rows_at_once
+from diabolo.readers.source import IN_MEMORY, Origin, Source, exactly, reading, refuse_expansion, rows_at_once
 
 LABELS = "labels beside the table of an npz file, not a feature"
 HEADER = 10_000  # bytes of a header
@@ -52,6 +52,7 @@ class Member(NamedTuple):
     info: zipfile.ZipInfo
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    by_columns: bool
 
     @property
     def name(self) -> str:
@@ -59,7 +60,7 @@ class Member(NamedTuple):
 
 
 class Npz(Source):
-    """Arrays in a .npz file, streamed.
+    """Arrays in a .npz file, streamed; one that is stored by columns is held in memory, up to 1 GiB.
 
     The table is the array ``X``, or the only two-dimensional one (columns x0, x1, ...); one-dimensional arrays of the
     same length are labels beside it, marked so that they are not learned from. Without a two-dimensional array the
@@ -80,16 +81,10 @@ class Npz(Source):
         with reading(self.name, "npz"), ExitStack() as stack:
             archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(self._origin.seekable())))
             files = [stack.enter_context(archive.open(member.info)) for member in self._members]
-            for file in files:
-                _read_header(file)
-            yield from self._streamed(files)
-
-    def _streamed(self, files: list[Any]) -> Iterator[pa.RecordBatch]:
-        size = rows_at_once(self.schema)
-        for start in range(0, self.rows or 0, size):
-            count = min(size, (self.rows or 0) - start)
-            pairs = zip(files, self._members, strict=True)
-            yield _batch([_block(file, member, count) for file, member in pairs], self.schema)
+            size = rows_at_once(self.schema)
+            streams = [_blocks(file, member, size) for file, member in zip(files, self._members, strict=True)]
+            for blocks in zip(*streams, strict=True):
+                yield _batch(list(blocks), self.schema)
 
 
 def _table_of(found: list[Member], name: str) -> list[Member]:
@@ -100,8 +95,7 @@ def _table_of(found: list[Member], name: str) -> list[Member]:
         told = ", ".join(f"{member.name} {member.shape}" for member in found) or "none"
         raise UnreadableFile(f"{name} needs one two-dimensional array, best named X. Its arrays: {told}.")
     rows = (main or lists)[0].shape[0]
-    kept = main + [member for member in lists if member.shape[0] == rows]
-    return kept
+    return main + [member for member in lists if member.shape[0] == rows]
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Member:
@@ -113,9 +107,12 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Membe
         raise UnreadableFile(
             f"{name}: {info.filename} claims the shape {shape} but holds {rest} bytes. Write it again."
         )
-    if fortran and len(shape) == 2 and min(shape) > 1:
-        raise UnreadableFile(f"{name}: {info.filename} is stored by columns. Save numpy.ascontiguousarray of it.")
-    return Member(info, dtype, shape)
+    if fortran and rest > IN_MEMORY:
+        raise UnreadableFile(
+            f"{name}: {info.filename} is stored by columns and takes {rest >> 20} MiB, too much to turn round. "
+            "Save numpy.ascontiguousarray of it."
+        )
+    return Member(info, dtype, shape, fortran)
 
 
 def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -162,10 +159,21 @@ def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float64) if dtype.kind == "f" and dtype.itemsize > 8 else dtype.newbyteorder("=")
 
 
-def _block(file: Any, member: Member, rows: int) -> np.ndarray:
-    width = _width(member.shape)
-    data = exactly(file, rows * width * member.dtype.itemsize)
-    return np.frombuffer(data, member.dtype, rows * width).reshape(rows, width)
+def _blocks(file: Any, member: Member, size: int) -> Iterator[np.ndarray]:
+    """The rows of an array, ``size`` at a time."""
+    _read_header(file)
+    rows, width = member.shape[0], _width(member.shape)
+    if member.by_columns:
+        whole = _numbers(file, member, rows * width).reshape(rows, width, order="F")
+        yield from (whole[start : start + size] for start in range(0, rows, size))
+        return
+    for start in range(0, rows, size):
+        count = min(size, rows - start)
+        yield _numbers(file, member, count * width).reshape(count, width)
+
+
+def _numbers(file: Any, member: Member, count: int) -> np.ndarray:
+    return np.frombuffer(exactly(file, count * member.dtype.itemsize), member.dtype, count)
 
 
 def _batch(blocks: list[np.ndarray], schema: pa.Schema) -> pa.RecordBatch:

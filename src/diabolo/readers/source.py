@@ -40,7 +40,7 @@ FAULTS = (
     NotImplementedError,
     OSError,
     OverflowError,
-    RecursionError,
+    RuntimeError,  # how C++ exceptions of Parquet arrive
     SyntaxError,
     TypeError,
     ValueError,

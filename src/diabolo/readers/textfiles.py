@@ -307,8 +307,10 @@ def _header(text: str, delimiter: str, name: str) -> list[str]:
 
 def _is_data(names: list[str]) -> bool:
     """Whether a header is a row of numbers; distinct whole numbers (0,1,2 or years) may be names."""
-    numbers = fits(pa.array(names, pa.string()), pa.float64())
-    return numbers and not (len(set(names)) == len(names) and all(name.strip().isdigit() for name in names))
+    given = [name.strip() for name in names if name.strip()]
+    if not given or not fits(pa.array(given, pa.string()), pa.float64()):
+        return False
+    return len(set(given)) < len(given) or not all(name.isdigit() for name in given)
 
 
 def _chained(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

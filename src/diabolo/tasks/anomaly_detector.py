@@ -91,15 +91,15 @@ class AnomalyDetector(OutlierMixin, Task):
         return self.neighbours_.kept[self.neighbours_.nearest(self._prepared(X), count)]
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch with ``anomaly_score``, ``p_value`` and ``anomaly`` behind its columns."""
+        """The batch with ``anomaly_score``, ``p_value`` and ``anomaly`` behind its columns, in place of older ones."""
         scores = self.anomaly_score(batch)
         verdicts = {
             "anomaly_score": pa.array(scores),
             "p_value": pa.array(self.threshold_.p_value(scores)),
             "anomaly": pa.array(self.threshold_.exceeded(scores)),
         }
-        names = [*batch.schema.names, *verdicts]
-        return pa.RecordBatch.from_arrays([*batch.columns, *verdicts.values()], names=names)
+        kept = {name: batch[name] for name in batch.schema.names if name not in verdicts}
+        return pa.RecordBatch.from_pydict(kept | verdicts)
 
     @property
     def explained_names_(self) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from diabolo import artifact
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batches, Rows
+from diabolo.batches import Batches, Rows, contents
 from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter
 from diabolo.params import Fraction, Params, Seed
 from diabolo.preparation import Preparation, Streamed
@@ -38,6 +38,7 @@ TRIALS = 2_000  # held-out rows on which the task is compared with a linear auto
 PROBE = 16  # rows kept in the model file with what the task says of them
 BLOCK = 4096  # rows scored at once: small enough for the caches, large enough for the matrix products
 IN_MEMORY = 1 << 30  # bytes of a decoded file that are trained from memory; larger files are streamed
+COPIES = 10  # copies per row, on average, up to which whole weights repeat rows; beyond, they weigh them
 
 
 class Task(Params, ABC):
@@ -64,17 +65,27 @@ class Task(Params, ABC):
         """
         self.check_params()
         rows = self._rows(X, first=True)
+        weight = _weights(sample_weight, rows)
         self.seed_ = self._seed()
-        self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(rows)
-        train, held_out = self._split(rows, sample_weight)
-        self.autoencoder_ = self._build()
-        self.history_ = self._train(train, held_out)
+        self.dropped_rows_ = np.empty(0, np.int64)
+        self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(_counted(rows, weight))
+        for train, valid, held_out in self._rounds(*self._split(rows, weight)):
+            self.autoencoder_ = self._build()
+            self.history_ = self._train(train, valid, self.trainer or Trainer())
+            self._settle(train, held_out)
+        return self
+
+    def _rounds(self, train: Batches, held_out: Batches) -> Iterator[tuple[Batches, Batches, Batches]]:
+        """Rows to train on, to stop training by and to calibrate with, for each time that ``fit`` learns anew."""
+        yield train, held_out, held_out
+
+    def _settle(self, train: Batches, held_out: Batches) -> None:
+        """Everything that rests on the trained autoencoder."""
         self.linear_ = self._beside(train)
         self._calibrate(train, held_out)
         self.comparison_ = self._compared(held_out)
         self.card_ = self._card(train.rows, held_out.rows if held_out is not train else 0)
         self._keep_probe(held_out)
-        return self
 
     @abstractmethod
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
@@ -113,10 +124,15 @@ class Task(Params, ABC):
         if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
             validate_data(self, X, skip_check_array=True, reset=first)
             return _at_least_two(as_rows(X)) if first else as_rows(X)
-        dtype = (np.float64, np.float32)
-        return validate_data(
-            self, X, dtype=dtype, ensure_all_finite=False, ensure_min_samples=1 + first, reset=first
-        )
+        return self._array(X, first)
+
+    def _array(self, X: Any, first: bool) -> np.ndarray:
+        """``X`` as an array by scikit-learn's rules; its errors become ours."""
+        rules = {"dtype": (np.float64, np.float32), "ensure_all_finite": False, "ensure_min_samples": 1 + first}
+        try:
+            return validate_data(self, X, reset=first, **rules)
+        except ValueError as error:
+            raise InvalidData(str(error)) from None
 
     def _remember(self, source: Source) -> Source:
         self.n_features_in_ = len(source.schema.names)
@@ -130,31 +146,36 @@ class Task(Params, ABC):
             return int(self.random_state.randint(2**31 - 1))
         return int(self.random_state)
 
-    def _split(self, rows: np.ndarray | pa.Table | Source, sample_weight: Any) -> tuple[Batches, Batches]:
+    def _split(self, rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> tuple[Batches, Batches]:
         """Training rows and held-out rows; the same rows twice where there are too few to hold any out."""
         if isinstance(rows, Source):
             gathered = _gathered(rows)
             if gathered is None:
-                return tuple(Streamed(rows, self.preparation_, part, self.validation, self.seed_) for part in ("train", "held out"))
+                return self._streamed(rows)
             rows = gathered
-        return self._split_rows(self.preparation_.transform(rows), _weights(sample_weight, rows))
+        everything = self._shuffled(self.preparation_.transform(rows), weight, self.seed_)
+        count = min(int(everything.rows * self.validation), everything.rows - 1)
+        return (everything[count:], everything[:count]) if count > 1 else (everything, everything)
 
-    def _split_rows(self, x: Tensor, weight: Tensor | None) -> tuple[Rows, Rows]:
-        everything = Rows(x, weight)
-        count = int(len(x) * self.validation)
-        if count < 2:
-            return everything, everything
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(mix(self.seed_, -1)))
-        return everything[order[count:].sort().values], everything[order[:count].sort().values]
+    def _shuffled(self, x: Tensor, weight: Tensor | None, seed: int) -> Rows:
+        """Prepared rows in an order that depends on the seed and on what they hold, not on how they came."""
+        places = _places(weight, len(x))
+        places = places[contents(x)[places].argsort(stable=True)]
+        places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(mix(seed, -1)))]
+        return Rows(x[places], None if weight is None or _is_count(weight) else weight[places], numbers=places)
+
+    def _streamed(self, source: Source) -> tuple[Batches, Batches]:
+        parts = [Streamed(source, self.preparation_, part, self.validation, self.seed_) for part in ("train", "held out")]
+        everything = Streamed(source, self.preparation_)
+        return (parts[0], parts[1]) if min(parts[0].rows, parts[1].rows - 1) > 0 else (everything, everything)
 
     def _build(self) -> Autoencoder:
         with seeded(self.seed_):
             return self._variant().build(self.preparation_.schema_)
 
-    def _train(self, train: Batches, held_out: Batches) -> list[Epoch]:
-        trainer = self.trainer or Trainer()
-        valid = held_out if held_out is not train else None
-        return self._variant().train(self.autoencoder_, trainer, train, valid, seed=self.seed_, on_epoch=self.on_epoch)
+    def _train(self, train: Batches, valid: Batches, trainer: Trainer) -> list[Epoch]:
+        apart = valid if valid is not train else None
+        return self._variant().train(self.autoencoder_, trainer, train, apart, seed=self.seed_, on_epoch=self.on_epoch)
 
     def _variant(self) -> Variant:
         return resolve(self.variant)
@@ -187,7 +208,12 @@ class Task(Params, ABC):
         return {
             "task": type(self).__name__,
             "variant": repr(self._variant()),
-            "data": {"rows": train, "held out": held_out, "fingerprint": fingerprint(schema)},
+            "data": {
+                "rows": train,
+                "held out": held_out,
+                "left out": len(self.dropped_rows_),
+                "fingerprint": fingerprint(schema),
+            },
             "columns": [column.name for column in schema.columns],
             "set aside": dict(schema.dropped),
             "comparison": self.comparison_,
@@ -219,6 +245,7 @@ class Task(Params, ABC):
             "autoencoder": self.autoencoder_.state_dict(),
             "linear": self.linear_.state_dict(),
             "state": self._state(),
+            "rows": {"dropped": torch.from_numpy(self.dropped_rows_)},
             "probe": {"x": self.probe_, "verdict": self._each(self.probe_, self._verdict)},
         }
         return {f"{group}.{name}": tensor for group, part in groups.items() for name, tensor in part.items()}
@@ -246,7 +273,7 @@ class Task(Params, ABC):
         self.comparison_ = self.card_["comparison"]
         self.autoencoder_ = _rebuilt(self._variant(), schema, _group(tensors, "autoencoder"))
         self.linear_ = _rebuilt(Linear(latent=self._variant().latent), schema, _group(tensors, "linear"))
-        self.probe_ = tensors["probe.x"]
+        self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()
         self._restore(_group(tensors, "state"))
 
     def rows(self, X: Any) -> np.ndarray | pa.Table:
@@ -334,11 +361,38 @@ def _gathered(source: Source) -> pa.Table | None:
     return pa.Table.from_batches(batches, source.schema)
 
 
-def _weights(sample_weight: Any, rows: np.ndarray | pa.Table) -> Tensor | None:
+def _weights(sample_weight: Any, rows: np.ndarray | pa.Table | Source) -> Tensor | None:
     if sample_weight is None:
         return None
-    checked = _check_sample_weight(sample_weight, np.empty((len(rows), 1)), ensure_non_negative=True)
+    if isinstance(rows, Source):
+        raise InvalidParameter(f"sample_weight belongs to rows in memory. Read {rows.name} first and pass its table.")
+    try:
+        checked = _check_sample_weight(sample_weight, np.empty((len(rows), 1)), ensure_non_negative=True)
+    except ValueError as error:
+        raise InvalidParameter(str(error)) from None
+    if (checked > 0).sum() < 2:
+        raise InvalidParameter("At least 2 rows must have a sample_weight above 0 to learn from.")
     return torch.as_tensor(checked, dtype=torch.float32)
+
+
+def _is_count(weight: Tensor) -> bool:
+    """Whether weights are whole numbers: then they count copies of their rows."""
+    return bool((weight == weight.round()).all()) and float(weight.sum()) <= COPIES * len(weight)
+
+
+def _places(weight: Tensor | None, count: int) -> Tensor:
+    """The rows to learn from: those of weight 0 left out, those of whole weights as often as these say."""
+    if weight is None:
+        return torch.arange(count)
+    return torch.arange(count).repeat_interleave(weight.long() if _is_count(weight) else (weight > 0).long())
+
+
+def _counted(rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> np.ndarray | pa.Table | Source:
+    """The rows that the columns are learned from, as often as their weights say."""
+    if weight is None or isinstance(rows, Source):
+        return rows
+    places = _places(weight, len(rows)).numpy()
+    return rows[places] if isinstance(rows, np.ndarray) else rows.take(places)
 
 
 def _at_least_two(rows: np.ndarray | pa.Table) -> np.ndarray | pa.Table:

@@ -1,0 +1,85 @@
+"""report: one HTML file about a fitted task and a data set, to be opened, printed or sent; it asks no network.
+
+    source --one pass, bounded memory--> findings --> sections --> page.html with its style, charts and script inside
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from diabolo.artifact import replacing
+from diabolo.errors import InvalidParameter, SchemaMismatch, suggestion
+from diabolo.readers import Source, as_rows, open_source
+from diabolo.report import anomalies, completions
+from diabolo.report.findings import Completion, Findings, Held
+from diabolo.report.page import Page
+from diabolo.tasks.anomaly_detector import AnomalyDetector
+from diabolo.tasks.imputer import Imputer
+from diabolo.tasks.task import Task
+
+__all__ = ["MOST_ROWS", "write"]
+
+MOST_ROWS = 100  # explained rows, so that the page stays small
+
+
+def write(task: Task, data: Any, path: str | Path, *, labels: str | None = None, top: int = 20) -> None:
+    """Write a page about a fitted ``task`` and what it makes of ``data`` to the file ``path``.
+
+    ``data`` is a Source, the path of a file, or rows in memory. ``labels`` names a column of known labels, such as
+    ``evaluate.detection`` takes, to compare a detector's scores with; ``top`` is how many rows are explained, 1 to 100.
+    The data is streamed: memory does not grow with its rows, but for about 20 bytes per row where there are labels.
+    Raises InvalidParameter, SchemaMismatch if there is no column ``labels``, InvalidData for rows that cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from diabolo import AnomalyDetector, report
+    >>> rows = np.random.default_rng(0).normal(size=(300, 3))
+    >>> detector = AnomalyDetector("Linear", random_state=0).fit(rows)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report.write(detector, rows, f"{folder}/report.html")
+    ...     page = open(f"{folder}/report.html", encoding="utf-8").read()
+    >>> page[:15], "300 rows" in page
+    ('<!DOCTYPE html>', True)
+    """
+    source = _source(task, data)
+    _check(source, labels, top)
+    page = _page(task, source, labels, top).html().encode()
+    with replacing(path) as file:
+        file.write(page)
+
+
+def _page(task: Task, source: Source, labels: str | None, top: int) -> Page:
+    told = Path(source.name).name
+    if isinstance(task, AnomalyDetector):
+        findings = Findings(task, top, labels)
+        findings.gather(source)
+        return anomalies.page(findings, told, top)
+    if isinstance(task, Imputer):
+        completion = Completion(task)
+        completion.gather(Held(source.table()) if source.once else source)
+        return completions.page(completion, told)
+    raise InvalidParameter(f"There is no report for {type(task).__name__}; there is one for detectors and imputers.")
+
+
+def _source(task: Task, data: Any) -> Source:
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, (str, Path)):
+        return open_source(data)
+    rows = as_rows(data)
+    if hasattr(rows, "schema"):
+        return Held(rows)
+    import pyarrow as pa
+
+    names = task.preparation_.schema_.sources
+    return Held(pa.table([pa.array(column) for column in task.rows(rows).T], names=list(names)))
+
+
+def _check(source: Source, labels: str | None, top: int) -> None:
+    if not (isinstance(top, int) and 1 <= top <= MOST_ROWS):
+        raise InvalidParameter(f"The 'top' of a report must be an int from 1 to {MOST_ROWS}. Got {top!r}.")
+    names = source.schema.names
+    if labels is not None and labels not in names:
+        raise SchemaMismatch(f"{source.name} has no column {labels!r}.{suggestion(labels, names)}")

@@ -1,0 +1,119 @@
+"""The report of an imputer: which gaps were filled, and with what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from diabolo.report import model
+from diabolo.report.charts import bar
+from diabolo.report.findings import Completion
+from diabolo.report.markup import Markup, joined, name, tag
+from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
+from diabolo.report.words import count, number, percent, value
+
+MOST_CELLS = 6  # filled values shown of an example
+
+
+def page(completion: Completion, source: str) -> Page:
+    """Everything about one imputer and one data set."""
+    imputer = completion.imputer
+    sections = [
+        _gaps(completion),
+        _examples(completion) if completion.examples else None,
+        model.comparison(imputer),
+        model.training(imputer),
+        model.columns(completion.schema, completion.gaps, *_sample(completion)),
+        model.card(imputer, _limits(completion), {"Rounds": str(imputer.rounds)}),
+    ]
+    headline = _headline(completion)
+    return Page(f"{headline} – {source}", headline, _lead(completion, source), [each for each in sections if each])
+
+
+def by_source(completion: Completion) -> dict[str, int]:
+    """Missing values of each column of the user's that the model reads."""
+    counts: dict[str, int] = {}
+    for column, missing in zip(completion.schema.columns, completion.gaps.missing.tolist(), strict=True):
+        counts[column.source] = max(counts.get(column.source, 0), missing)
+    return counts
+
+
+def _headline(completion: Completion) -> str:
+    gaps = sum(by_source(completion).values())
+    if not completion.rows:
+        return "There are no rows to complete"
+    return f"{count(gaps, 'gap')} filled" if gaps else "Nothing was missing"
+
+
+def _lead(completion: Completion, source: str) -> Markup:
+    filled = by_source(completion)
+    gaps, told = sum(filled.values()), completion.imputer.comparison_
+    values = max(1, completion.rows * len(filled))
+    return joined(
+        paragraph(
+            name(source), f" has {count(completion.rows, 'row')}; {count(completion.incomplete)} of them miss a value that the "
+            "model can fill. Values that were there are returned untouched.", kind="lead",
+        ),
+        tiles(
+            tile(count(gaps), "values filled", f"{percent(gaps / values)} of all"),
+            tile(count(completion.incomplete), "incomplete rows", f"{percent(completion.incomplete / max(1, completion.rows))} of the rows"),
+            tile(count(sum(map(bool, filled.values()))), "columns with gaps", f"of {len(filled)}"),
+            tile(number(told["deep"], 2), "error of a guess", "mean square, in standard deviations; PCA: " + number(told["linear"], 2)),
+        ),
+    )  # fmt: skip
+
+
+def _gaps(completion: Completion) -> Section:
+    """Where values were missing."""
+    filled = {column: missing for column, missing in by_source(completion).items() if missing}
+    ranked = sorted(filled.items(), key=lambda entry: -entry[1])[: model.MOST_COLUMNS]
+    if not ranked:
+        return Section("gaps", "Gaps by column", paragraph("No value was missing in the columns that the model reads."))
+    rows = [
+        [
+            name(column),
+            bar(0.0, missing / completion.rows, "marked"),
+            tag("span", count(missing), data_sort=str(missing)),
+            tag("span", percent(missing / completion.rows), data_sort=f"{missing / completion.rows:.9f}"),
+        ]
+        for column, missing in ranked
+    ]
+    whole = len(by_source(completion)) - len(filled)
+    told = paragraph("Bars are shares of the rows. ", f"{count(whole, 'column')} had no gap." if whole else "")
+    return Section("gaps", "Gaps by column", joined(told, table(["column", "", "filled", "share"], rows, (2, 3), "sortable blame")))
+
+
+def _examples(completion: Completion) -> Section:
+    """The first completed rows."""
+    rows = [[f"{row:,}", _cells(filled)] for row, filled in completion.examples]
+    told = paragraph("The first rows that were completed, with what was filled in. Rows are counted from 0.")
+    return Section("examples", "Examples", joined(told, table(["row", "filled in"], rows, kind="examples")))
+
+
+def _cells(filled: dict[str, Any]) -> Markup:
+    shown = [
+        tag("span", name(column, 40), " ", tag("b", name(value(cell), 40)))
+        for column, cell in list(filled.items())[:MOST_CELLS]
+    ]
+    hidden = len(filled) - len(shown)
+    return joined(shown, tag("span", f"and {hidden} more") if hidden else None)
+
+
+def _sample(completion: Completion) -> tuple[np.ndarray, np.ndarray]:
+    """The prepared sample (n, columns) as it was given; nothing in it is marked."""
+    rows = completion.sample.table
+    width = len(completion.schema.columns)
+    x = completion.imputer.preparation_.transform(rows).numpy() if len(rows) else np.empty((0, width))
+    return x, np.zeros(len(x), bool)
+
+
+def _limits(completion: Completion) -> list[Markup | str]:
+    return [
+        *model.unseen(completion.schema),
+        "A filled value is one best guess: completed columns vary less than true ones, so do not take spreads, "
+        "correlations or p-values from them.",
+        "It assumes that whether a value is missing depends on what is there in the row, not on the missing value itself.",
+    ]
+
+

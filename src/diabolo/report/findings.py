@@ -1,0 +1,199 @@
+"""Findings: what a report keeps of the rows that stream past, in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from diabolo.preparation.survey import scattered
+from diabolo.readers import Source
+from diabolo.schema import Column, Schema
+from diabolo.stream import block_rows, results
+from diabolo.tasks.anomaly_detector import AnomalyDetector
+from diabolo.tasks.imputer import Imputer
+
+SAMPLE = 2_000  # rows of the sample that maps and little histograms are drawn from
+SAMPLE_VALUES = 4_000_000  # values of the sample; wide rows make it smaller
+STRANGEST = 250  # strangest rows kept for the map
+FINE = 0.001  # width of a fine bin, in log(1 + score)
+LAST = 36.0  # log(1 + score) beyond which all scores share a bin
+EXAMPLES = 8  # completed rows that are shown
+ROUNDING = 1e-5  # relative: rows are prepared in float32
+
+
+class Kept:
+    """The ``count`` rows of largest key, the largest first, out of any number of rows.
+
+    >>> kept = Kept(2)
+    >>> kept.add(pa.table({"a": [10, 11, 12]}), np.array([0.1, 0.9, 0.5]), first=100)
+    >>> kept.table["a"].to_pylist(), kept.numbers.tolist()
+    ([11, 12], [101, 102])
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.keys = np.empty(0)
+        self.numbers = np.empty(0, np.int64)
+        self.table: pa.Table = pa.table({})
+
+    def add(self, rows: pa.Table, keys: np.ndarray, first: int) -> None:
+        """Take in rows whose numbers start with ``first``."""
+        best = np.argsort(-keys, kind="stable")[: self.count]
+        keys = np.concatenate([self.keys, keys[best]])
+        numbers = np.concatenate([self.numbers, best + first])
+        taken = rows.take(pa.array(best))
+        table = pa.concat_tables([self.table, taken]) if len(self.keys) else taken
+        order = np.argsort(-keys, kind="stable")[: self.count]
+        self.keys, self.numbers, self.table = keys[order], numbers[order], table.take(pa.array(order))
+
+
+class Spectrum:
+    """How many scores fell where, finely enough to draw any histogram: bins of 0.001 in log(1 + score)."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((2, int(LAST / FINE) + 1), np.int64)  # rows not marked, rows marked
+        self.largest = 0.0
+
+    def add(self, scores: np.ndarray, marked: np.ndarray) -> None:
+        place = np.clip(np.log1p(np.maximum(scores, 0)) / FINE, 0, self.counts.shape[1] - 1).astype(np.int64)
+        for kind in (0, 1):
+            self.counts[kind] += np.bincount(place[marked == kind], minlength=self.counts.shape[1])
+        self.largest = max(self.largest, float(scores.max(initial=0.0)))
+
+    def binned(self, edges: np.ndarray) -> np.ndarray:
+        """Rows (2, bins) between ascending ``edges`` of scores; those beyond the ends count in the first and last."""
+        middles = np.expm1((np.arange(self.counts.shape[1]) + 0.5) * FINE)
+        place = np.clip(np.searchsorted(edges, middles, side="right") - 1, 0, len(edges) - 2)
+        return np.array([np.bincount(place, counts, len(edges) - 1) for counts in self.counts])
+
+
+class Gaps:
+    """Per model column: values missing, and values unlike any of the fit (outside its range, or a new category)."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.columns = schema.columns
+        self.rows = 0
+        self.missing = np.zeros(len(schema.columns), np.int64)
+        self.new = np.zeros(len(schema.columns), np.int64)
+
+    def add(self, x: np.ndarray) -> None:
+        """Take in prepared rows (n, columns)."""
+        self.rows += len(x)
+        self.missing += np.isnan(x).sum(0)
+        self.new += [int(is_new(column, x[:, place]).sum()) for place, column in enumerate(self.columns)]
+
+
+def is_new(column: Column, values: np.ndarray) -> np.ndarray:
+    """Which prepared values are outside what the fit saw of the column."""
+    if column.kind == "category":
+        return values == len(column.categories) - 1
+    if column.part not in ("value", "elapsed"):
+        return np.zeros(len(values), bool)
+    told = natural(column, values)
+    slack = ROUNDING * max(abs(column.low), abs(column.high), abs(column.scale))
+    return (told < column.low - slack) | (told > column.high + slack)
+
+
+def natural(column: Column, values: np.ndarray) -> np.ndarray:
+    """Prepared values in the user's units."""
+    values = values.astype(np.float64)
+    return values * column.scale + column.center if column.kind == "number" else values
+
+
+class Findings:
+    """Everything that a detector's report says of the data, from one pass over it."""
+
+    def __init__(self, detector: AnomalyDetector, top: int, labels: str | None = None) -> None:
+        self.detector, self.labels = detector, labels
+        schema = detector.preparation_.schema_
+        self.rows = self.marked = 0
+        self.gaps, self.spectrum = Gaps(schema), Spectrum()
+        self.strangest = Kept(max(top, _bounded(STRANGEST, schema)))
+        self.sample = Kept(_bounded(SAMPLE, schema))
+        self.totals = np.zeros(len(detector.explained_names_))
+        self.leading = np.zeros(len(detector.explained_names_), np.int64)
+        self.truth: list[pa.Array] = []
+        self.scores: list[np.ndarray] = []
+
+    def gather(self, source: Source) -> None:
+        """Score every row of ``source``."""
+        for result in results(self.detector, source):
+            width = len(result.schema) - 3
+            self.add(pa.table(result).select(range(width)), result.column(width), result.column(width + 2))
+
+    def add(self, rows: pa.Table, scores: pa.Array, marked: pa.Array) -> None:
+        """Take in scored rows."""
+        score, mark = scores.to_numpy(), marked.to_numpy(zero_copy_only=False)
+        self.gaps.add(self.detector.preparation_.transform(rows).numpy())
+        self.spectrum.add(score, mark)
+        self.strangest.add(rows, score, self.rows)
+        self.sample.add(rows, -scattered(self.rows, len(score)), self.rows)
+        self._blame(rows.filter(marked))
+        self._remember(rows, score)
+        self.rows += len(score)
+        self.marked += int(mark.sum())
+
+    def _blame(self, rows: pa.Table) -> None:
+        if len(rows):
+            contributions = self.detector.explain(rows)
+            self.totals += contributions.sum(0)
+            self.leading += np.bincount(contributions.argmax(1), minlength=len(self.leading))
+
+    def _remember(self, rows: pa.Table, score: np.ndarray) -> None:
+        """Labels can be compared with scores only when all are there: about 20 bytes per row."""
+        if self.labels is not None:
+            self.truth += rows[self.labels].chunks
+            self.scores.append(score)
+
+
+class Completion:
+    """Everything that an imputer's report says of the data, from one pass over it and its completed rows."""
+
+    def __init__(self, imputer: Imputer) -> None:
+        self.imputer = imputer
+        self.schema = imputer.preparation_.schema_
+        self.rows = self.incomplete = 0
+        self.gaps = Gaps(self.schema)
+        self.sample, self.sample_filled = Kept(_bounded(SAMPLE, self.schema)), Kept(_bounded(SAMPLE, self.schema))
+        self.examples: list[tuple[int, dict[str, Any]]] = []
+
+    def gather(self, source: Source) -> None:
+        """Complete every row of ``source``, which is read twice side by side."""
+        given = source.batches(block_rows(len(source.schema)))
+        for batch, completed in zip(given, results(self.imputer, source), strict=False):
+            self.add(pa.table(batch), pa.table(completed))
+
+    def add(self, rows: pa.Table, completed: pa.Table) -> None:
+        """Take in rows and what became of them."""
+        x = self.imputer.preparation_.transform(rows).numpy()
+        missing = np.isnan(x)
+        keys = -scattered(self.rows, len(rows))
+        self.gaps.add(x)
+        self.sample.add(rows, keys, self.rows)
+        self.sample_filled.add(completed, keys, self.rows)
+        for row in np.flatnonzero(missing.any(1))[: EXAMPLES - len(self.examples)]:
+            self.examples.append((self.rows + int(row), self._filled(missing[row], completed.slice(row, 1))))
+        self.incomplete += int(missing.any(1).sum())
+        self.rows += len(rows)
+
+    def _filled(self, missing: np.ndarray, row: pa.Table) -> dict[str, Any]:
+        names = dict.fromkeys(self.schema.columns[place].source for place in np.flatnonzero(missing))
+        return row.select(list(names)).to_pylist()[0]
+
+
+def _bounded(rows: int, schema: Schema) -> int:
+    return max(50, min(rows, SAMPLE_VALUES // max(1, len(schema.sources))))
+
+
+class Held(Source):
+    """Rows in memory as a source."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.name, self.schema, self.rows = "a table in memory", rows.schema, rows.num_rows
+        self._rows = rows
+
+    def piece(self, i: int) -> Iterator[pa.RecordBatch]:
+        yield from self._rows.to_batches(max_chunksize=block_rows(len(self.schema)))

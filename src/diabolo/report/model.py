@@ -1,0 +1,253 @@
+"""What every report says of its model: columns, training, the linear autoencoder beside it, and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from diabolo.report.charts import CurveChart, GapChart, figure, legend, spark
+from diabolo.report.findings import Gaps, natural
+from diabolo.report.markup import Markup, joined, name, tag
+from diabolo.report.page import Section, paragraph, table, tile, tiles
+from diabolo.report.words import count, number, percent
+from diabolo.schema import UNSEEN, Column, Schema
+from diabolo.tasks.task import Task
+from diabolo.trainer import Epoch
+
+MOST_COLUMNS = 300  # that a table lists
+BINS = 24  # of a little histogram
+LIKELIHOODS = {"StudentT": "Student-t", "NegativeBinomial": "negative binomial"}
+
+
+def comparison(task: Task) -> Section:
+    """Whether the model does better than PCA, in a sentence that does not flatter it."""
+    told = task.comparison_
+    where = "held-out rows" if task.card()["data"]["held out"] else "training rows (too few to hold any out)"
+    sides = ("this model does better", "PCA does better")
+    chart = GapChart(told["difference"], told["error"], sides)
+    return Section(
+        "worth",
+        "Is a deep model worth it here?",
+        joined(
+            paragraph(verdict(told), kind="verdict"),
+            tiles(
+                tile(number(told["deep"], 3), "this model"),
+                tile(number(told["linear"], 3), "linear autoencoder (PCA)", "of the same width, solved in closed form"),
+            ),
+            figure(chart.draw),
+            paragraph(f"Measured on {count(told['rows'])} {where}: {told['measure']}. Lower is better.", kind="note"),
+        ),
+    )
+
+
+def verdict(told: Mapping[str, Any]) -> str:
+    """The comparison in one sentence, with its error."""
+    figures = f"{number(told['deep'], 3)} here, {number(told['linear'], 3)} with PCA"
+    apart = f"a difference of {number(told['difference'], 2)} ± {number(2 * told['error'], 2)} (two standard errors)"
+    if told["better"] == "deep":
+        return f"Yes: it does better than a linear autoencoder (PCA) of the same width, {figures}, {apart}."
+    if told["better"] == "linear":
+        return (
+            f"No: a linear autoencoder (PCA) of the same width does better, {figures}, {apart}. "
+            "Try variant=Linear: it is also smaller and faster."
+        )
+    return (
+        f"Not clearly: a linear autoencoder (PCA) of the same width does as well, {figures}, {apart}, which may be "
+        "chance. variant=Linear would be smaller and faster."
+    )
+
+
+def training(task: Task) -> Section:
+    """The curve of the costs, of training and of held-out rows."""
+    return Section("training", "Training", _curve(task.history_) if task.history_ else _unlooped())
+
+
+def _curve(history: Sequence[Epoch]) -> Markup:
+    train = [sum(epoch.costs.values()) for epoch in history]
+    measured = all(epoch.valid for epoch in history)
+    valid = [sum((epoch.valid or {}).values()) for epoch in history] if measured else None
+    kept = int(np.argmin(valid)) + 1 if valid else None
+    seconds = sum(epoch.seconds for epoch in history)
+    told = f"{count(len(history), 'epoch')} in {number(seconds, 2)} seconds. "
+    if kept:
+        told += f"The weights of epoch {kept} were kept, the best on rows held out of training. "
+    return joined(
+        paragraph(told, _health(valid)),
+        figure(CurveChart(train, valid, kept).draw, legend(training="training rows", **_held_out(valid))),
+        paragraph(
+            "Cost is what the model pays for a row, in nats: lower is better. The two lines may stand apart, since "
+            "training is made harder on purpose (noise, hidden values, penalties) and held-out rows are judged without.",
+            kind="note",
+        )
+        if valid
+        else paragraph("No rows were held out, so nothing tells how the model does on rows it has not seen.", kind="note"),
+    )
+
+
+def _held_out(valid: Sequence[float] | None) -> dict[str, str]:
+    return {"held_out": "held-out rows"} if valid else {}
+
+
+def _health(valid: Sequence[float] | None) -> str:
+    """What the end of the curve says."""
+    if not valid or len(valid) < 5:
+        return ""
+    best = int(np.argmin(valid))
+    if best >= len(valid) - 2 and valid[-5] - valid[-1] > 0.02 * (max(valid) - min(valid)):
+        return "The cost was still falling at the end: more epochs (trainer.epochs) would help."
+    return ""
+
+
+def _unlooped() -> Markup:
+    return paragraph("This model was solved in closed form: there were no epochs, and there is no curve.")
+
+
+def columns(schema: Schema, gaps: Gaps, sample: np.ndarray, marked: np.ndarray) -> Section:
+    """The columns as the model reads them, with the sample (n, columns) of this data and the marked rows among it."""
+    heads = ["column", "read as", "in the fit", "this data", "missing", "new"]
+    shown = range(min(len(schema.columns), MOST_COLUMNS))
+    rows = [
+        [_named(column), _kind(column), _range(column), _drawn(column, sample[:, place], marked), *_shares(gaps, place)]
+        for place, column in ((place, schema.columns[place]) for place in shown)
+    ]
+    return Section(
+        "columns",
+        "Columns",
+        joined(
+            _extent(schema),
+            table(heads, rows, numeric=(4, 5), kind="sortable columns"),
+            _more(len(schema.columns) - len(rows), "column"),
+            paragraph(
+                "New: values outside the range of the fit, or categories that it never saw. The little histograms show "
+                f"{count(len(sample), 'row')} of this data over the range of the fit (heights are square roots; the "
+                "outermost bars hold what lies beyond).",
+                kind="note",
+            ),
+            _aside(schema.dropped),
+        ),
+    )
+
+
+def _extent(schema: Schema) -> Markup:
+    read, parts = len(schema.sources) - len(schema.dropped), len(schema.columns)
+    told = f"The model reads {count(read, 'column')}"
+    told += f", as {count(parts, 'part')} (a date becomes its cycles)." if parts != read else "."
+    return paragraph(told)
+
+
+def _named(column: Column) -> Markup:
+    part = joined(" ", tag("small", column.part)) if column.part != "value" else None
+    return joined(name(column.source, 40), part)
+
+
+def _kind(column: Column) -> Markup:
+    likelihood = LIKELIHOODS.get(column.likelihood, column.likelihood.lower())
+    plain = column.kind in ("category", "boolean") and likelihood in ("categorical", "bernoulli")
+    return joined(column.kind, None if plain else tag("small", f" {likelihood}"))
+
+
+def _range(column: Column) -> Markup:
+    gaps = tag("small", " with gaps") if column.missing else None
+    if column.kind == "category":
+        known = [each for each in column.categories if each != UNSEEN]
+        told = joined([[", " if place else "", name(each, 16)] for place, each in enumerate(known[:4])])
+        more = f", … ({len(known)} in all)" if len(known) > 4 else None
+        return joined(told, more, gaps)
+    if column.kind == "boolean":
+        words = column.categories[:2] or ("false", "true")
+        return joined(name(words[0], 16), ", ", name(words[1], 16), gaps)
+    if column.part == "elapsed":
+        return joined(f"{_day(column.low)} to {_day(column.high)}", gaps)
+    return joined(f"{number(column.low)} to {number(column.high)}", gaps)
+
+
+def _day(seconds: float) -> str:
+    with np.errstate(all="ignore"):
+        return str(np.datetime64("1970-01-01", "s") + np.timedelta64(int(np.clip(seconds, -6e10, 2.5e11)), "s"))[:10]
+
+
+def _shares(gaps: Gaps, place: int) -> list[Markup]:
+    there = max(1, gaps.rows - int(gaps.missing[place]))
+    shares = (gaps.missing[place] / max(1, gaps.rows), gaps.new[place] / there)
+    return [
+        tag("span", percent(each) if each else "–", class_=None if each else "none", data_sort=f"{each:.9f}")
+        for each in shares
+    ]
+
+
+def _drawn(column: Column, values: np.ndarray, marked: np.ndarray) -> Markup | None:
+    there = ~np.isnan(values)
+    if not there.any():
+        return None
+    told = natural(column, values[there])
+    edges = _edges(column)
+    place = np.clip(np.searchsorted(edges, told, side="right"), 0, len(edges))
+    plain, strange = (np.bincount(place[marked[there] == kind], minlength=len(edges) + 1) for kind in (0, 1))
+    return spark(plain, strange, _spoken(column, told))
+
+
+def _edges(column: Column) -> np.ndarray:
+    """One bar per category or flag; for numbers equal steps over the range of the fit, with one bar beyond each end."""
+    if column.kind in ("category", "boolean"):
+        return np.arange(1, min(max(2, column.width), BINS)) - 0.5
+    low, high = (column.low, column.high) if column.high > column.low else (column.low - 1, column.high + 1)
+    slack = 1e-6 * (high - low)
+    return np.linspace(low - slack, high + slack, BINS + 1)
+
+
+def _spoken(column: Column, told: np.ndarray) -> str:
+    if column.kind == "category":
+        return f"{count(len(told), 'value')}, most frequent in the fit first"
+    if column.kind == "boolean":
+        return f"true in {percent(float(told.mean()))} of {count(len(told), 'value')}"
+    low, middle, high = np.quantile(told, (0.05, 0.5, 0.95))
+    return f"5 %: {number(low)}, median: {number(middle)}, 95 %: {number(high)}"
+
+
+def _more(hidden: int, noun: str) -> Markup | None:
+    return paragraph(f"And {count(hidden, f'further {noun}')}, not listed.", kind="note") if hidden > 0 else None
+
+
+def _aside(dropped: Mapping[str, str]) -> Markup | None:
+    """The columns that the model does not read, with the reason."""
+    if not dropped:
+        return None
+    listed = [tag("li", name(column), tag("span", f": {reason}")) for column, reason in list(dropped.items())[:MOST_COLUMNS]]
+    head = tag("h3", f"Set aside: {count(len(dropped), 'column')}")
+    said = paragraph("The model reads nothing of these, so it cannot see anything strange in them.")
+    return joined(head, said, tag("ul", listed), _more(len(dropped) - len(listed), "column"))
+
+
+def card(task: Task, limits: Sequence[Markup | str], facts: Mapping[str, object]) -> Section:
+    """The model card: where the model comes from and, in plain words, what it cannot do."""
+    told = task.card()
+    entries = {
+        "Task": told["task"],
+        "Variant": tag("code", told["variant"]),
+        "Learned from": f"{count(told['data']['rows'], 'row')}, and {count(told['data']['held out'])} held out",
+        **facts,
+        "Fingerprint of the data": tag("code", told["data"]["fingerprint"]),
+        "Seed": tag("code", str(told["seed"])),
+        "Fitted": tag("time", told["fitted"].replace("T", " ").replace("+00:00", " UTC"), datetime=told["fitted"]),
+        "With": ", ".join(f"{each} {version}" for each, version in told["versions"].items()),
+    }
+    shown = tag("dl", [joined(tag("dt", key), tag("dd", each)) for key, each in entries.items()], class_="card")
+    body = joined(tag("h3", "What it cannot see"), tag("ul", [tag("li", each) for each in limits]), tag("h3", "Where it comes from"), shown)
+    return Section("card", "Model card", body)
+
+
+def unseen(schema: Schema) -> list[Markup | str]:
+    """The limits that every model of rows has."""
+    told: list[Markup | str] = [
+        "It judges each row by itself: the order of the rows, gaps in time, repeated rows and slow drift are invisible to it.",
+        "Whatever was frequent in the rows it learned from is normal to it, faults included.",
+    ]
+    if schema.dropped:
+        names = [[", " if place else "", name(each, 30)] for place, each in enumerate(list(schema.dropped)[:8])]
+        more = f" and {len(schema.dropped) - 8} more" if len(schema.dropped) > 8 else ""
+        told.append(joined("It reads nothing of the columns set aside: ", names, more, "."))
+    return told
+
+
