@@ -6,11 +6,8 @@ import csv
 import gzip
 import io
 import json
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +30,6 @@ def command(*words: str | Path, code: int = 0) -> tuple[str, str]:
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     return result.stdout, result.stderr
-
-
-def process(*words: str | Path, **options: object) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-m", "diabolo", *map(str, words)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
 def table(rows: int, seed: int = 0, broken: int = 0) -> pa.Table:
@@ -303,76 +295,9 @@ def test_version_and_help() -> None:
         assert "Example" in command(name, "-h")[0]
 
 
-def test_stdin_to_stdout_through_a_pipe(model: Path, new: Path) -> None:
-    words = ("run", model, "-", "--format", "csv", "--output-format", "jsonl")
-    with process(*words, stdin=subprocess.PIPE) as run:
-        out, err = run.communicate(new.read_bytes())
-    assert run.returncode == 0, err
-    rows = [json.loads(line) for line in out.splitlines()]
-    assert [row["anomaly"] for row in rows[-5:]] == [True] * 5
-    assert len(rows) == 60
-
-
-@pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200,000 rows of csv."""
-    path = tmp_path_factory.mktemp("long") / "long.csv"
-    path.write_text("a,b,c,unit\n" + "1.5,2.25,3.75,left\n" * 200_000)
-    return path
-
-
-def test_a_closed_pipe_ends_it_silently(model: Path, long: Path) -> None:
-    with process("run", model, long) as run:
-        assert run.stdout is not None
-        assert run.stderr is not None
-        assert run.stdout.read(10)
-        run.stdout.close()
-        assert run.stderr.read() == b""
-    assert run.returncode == -signal.SIGPIPE
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_leaves_no_half_file(number: int, code: int, model: Path, long: Path, tmp_path: Path) -> None:
-    with process("run", model, long, "-o", tmp_path / "out.csv") as run:
-        wait_for(lambda: any(part.stat().st_size for part in tmp_path.iterdir()), run)
-        run.send_signal(number)
-        _, err = run.communicate()
-    assert run.returncode == code, err
-    assert b"Traceback" not in err
-    assert not list(tmp_path.iterdir())
-
-
-def test_sigterm_saves_and_leaves_with_143_and_resume_ends_as_if_never_stopped(tmp_path: Path) -> None:
-    data = write(table(10_000).drop_columns("broken"), tmp_path / "train.csv")
-    words = ("fit", "detect", data, "-p", "trainer.epochs=8", "-p", "trainer.patience=none", "-o")
-    state = tmp_path / "stopped.training"
-    with process(*words, tmp_path / "stopped") as stopped:
-        wait_for(state.exists, stopped)
-        stopped.send_signal(signal.SIGTERM)
-        asked = time.monotonic()
-        _, err = stopped.communicate()
-    assert stopped.returncode == 143, err
-    assert time.monotonic() - asked < 5
-    assert b"Traceback" not in err
-    assert b"--resume" in err
-    assert state.exists()
-    assert not (tmp_path / "stopped").exists()
-    command(*words, tmp_path / "stopped", "--resume")
-    command(*words, tmp_path / "whole")
-    one, two = (diabolo.load(tmp_path / name) for name in ("stopped", "whole"))
-    rows = table(50).drop_columns("broken")
-    assert np.array_equal(one.anomaly_score(rows), two.anomaly_score(rows))
-    assert not state.exists()
-
-
 def test_resume_without_a_state_begins(tmp_path: Path, place: Path) -> None:
     _, err = command("fit", "detect", place / "train.csv", "-o", tmp_path / "m", *QUICK, "--resume")
     assert "from the beginning" in err
-
-
-def wait_for(happened: Callable[[], bool], run: subprocess.Popen[bytes]) -> None:
-    while not happened() and run.poll() is None:
-        time.sleep(0.01)
 
 
 def test_help_is_cheap_and_loads_nothing_heavy() -> None:

@@ -28,7 +28,7 @@ LAYERS = (
         "ensemble",
     ),
     ("readers", "writers", "preparation"),
-    ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds"),
+    ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
     ("tasks",),
     ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
     ("cli", "console", "demo", "doctor", "__main__"),

@@ -335,7 +335,7 @@ def _bytes_of(tensor: Tensor) -> memoryview:
     if sys.byteorder != "little":
         raise InvalidArtifact("cannot be kept or read here: model files are little-endian, this machine is not.")
     flat = tensor.detach().cpu().contiguous().flatten()
-    return flat.view(torch.uint8).numpy().data
+    return (flat if len(flat) else flat.new_empty(0)).view(torch.uint8).numpy().data  # empty arrays have stride 0
 
 
 def _sealed(metadata: Mapping[str, str], table: Table) -> hashlib._Hash:

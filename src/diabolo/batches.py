@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from diabolo.randomness import mix
 
 WALKED = 1 << 16  # rows looked at together when some are drawn from many
+MULTIPLIED = 1 << 22  # values whose bits are multiplied together
+
+FULL = 16  # rows that a block is filled up to a multiple of
+BLOCK = 2048  # rows of a block: what is made of them stays in the cache
 
 
 @dataclass(frozen=True)
@@ -71,36 +76,67 @@ class Rows:
         return Rows(part.x, part.weight, part.given, self.numbers[rows])
 
 
-def drawn(rows: Batches, count: int, seed: int) -> tuple[Batch, Tensor]:
-    """At most ``count`` rows, drawn by weight without replacement, and their places among ``rows``, counted from 0.
+def drawn(rows: Batches, count: int, seed: int) -> Batch:
+    """At most ``count`` rows, drawn by weight without replacement.
 
     Priority sampling (Duffield, Lund and Thorup, 2007): a row of weight w has the priority w / u, u uniform in (0, 1].
     Those of the highest priorities are kept, each with the weight max(w, the highest priority that was not): sums of
     weights are unbiased, so the rows drawn stand for all. One walk over the rows, in bounded memory.
 
-    >>> batch, places = drawn(Rows(torch.arange(1000.0).view(-1, 1)), 10, seed=0)
-    >>> len(batch), bool((batch.x[:, 0] == places).all())
-    (10, True)
+    >>> batch = drawn(Rows(torch.arange(1000.0).view(-1, 1)), 10, seed=0)
+    >>> len(batch), len(batch.x.unique()), bool((batch.weight == batch.weight[0]).all())
+    (10, 10, True)
     """
     dice = torch.Generator().manual_seed(mix(seed, count))
     kept: list[Tensor] = []
-    seen = 0
     for batch in rows.ordered(WALKED):
         weight = torch.ones(len(batch)) if batch.weight is None else batch.weight
         priority = weight / (1 - torch.rand(len(batch), generator=dice, dtype=torch.float64))
-        new = [batch.x, weight, priority, torch.arange(seen, seen + len(batch))]
-        seen += len(batch)
+        new = [batch.x, weight, priority]
         kept = [torch.cat(each) for each in zip(kept, new, strict=True)] if kept else new
         kept = [each[kept[2].topk(min(count + 1, len(kept[2]))).indices] for each in kept]
-    x, weight, priority, places = kept
+    x, weight, priority = kept
     least = priority[count] if len(x) > count else torch.zeros(())
     order = torch.randperm(min(count, len(x)), generator=dice)  # heavy rows came first
-    return Batch(x[order], weight.clamp_min(least.to(weight.dtype))[order]), places[order]
+    return Batch(x[order], weight[order].clamp_min(least.to(weight.dtype)))
+
+
+def joined(first: Batch, second: Batch) -> Batch:
+    """The rows of both, with their weights; rows without weigh 1."""
+    weights = [torch.ones(len(each)) if each.weight is None else each.weight for each in (first, second)]
+    return Batch(torch.cat((first.x, second.x)), torch.cat(weights))
 
 
 def contents(x: Tensor) -> Tensor:
     """A number per row (n,) that depends on its values alone: sorted by it, rows lie alike however they came."""
-    flat = np.ascontiguousarray(x.flatten(1).numpy()).view(np.int32)
-    odd = np.random.default_rng(0).integers(1 << 62, size=flat.shape[1]) * 2 + 1
-    blocks = range(0, len(flat), WALKED)
-    return torch.from_numpy(np.concatenate([flat[start : start + WALKED] @ odd for start in blocks]))
+    bits = x.flatten(1).contiguous().view(torch.int32)
+    factors = odd(bits.shape[1])
+    return torch.cat([(block * factors).sum(1) for block in bits.split(max(1, MULTIPLIED // len(factors)))])
+
+
+@lru_cache(maxsize=8)
+def odd(count: int) -> Tensor:
+    """Odd numbers to multiply bits with; the products are whole numbers, so the order of adding is no matter."""
+    return torch.randint(1 << 62, (count,), generator=torch.Generator().manual_seed(0)) * 2 + 1
+
+
+def in_blocks(x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+    """``read`` of all rows, a block at a time and without gradients; as many blocks at once as torch has threads.
+
+    Blocks are filled up to a multiple of 16 rows: matrix products of fewer than 4 rows are rounded differently, and a
+    row must get the same answer alone and among others. A block has one thread for itself: the threads of a single
+    operation would wait for each other some fifty times per block.
+
+    >>> in_blocks(torch.ones(3, 2), lambda rows: rows.sum(1))
+    tensor([2., 2., 2.])
+    """
+    rows, threads = len(x), torch.get_num_threads()
+    x = torch.cat([x, x[-1:].expand(-rows % FULL, *x.shape[1:])])
+    with torch.inference_mode():
+        if rows <= BLOCK or threads == 1:
+            return torch.cat([read(block) for block in x.split(BLOCK)])[:rows]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            return torch.cat(list(pool.map(torch.inference_mode()(read), x.split(BLOCK))))[:rows]
+        finally:
+            torch.set_num_threads(threads)  # so that threads made later start with as many as before

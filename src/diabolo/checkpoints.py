@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,44 @@ ADAM: Mapping[str, Any] = {
 ONE_PART_IN = 20  # of the time may go into saving
 
 State = tuple[dict[str, Any], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to: costs in nats per row, the last learning rate, seconds.
+
+    ``costs`` are means over the epoch, with noise and penalties, while the weights moved; ``valid`` was measured at its
+    end, without. ``number`` counts from 1.
+    """
+
+    number: int
+    costs: dict[str, float]
+    valid: dict[str, float] | None
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is: after ``step`` batches of ``epoch`` (from 0), whose costs add up to ``sums``.
+
+    ``slower`` multiplies the learning rate; ``setbacks`` counts the returns to a good state; ``waited`` the epochs
+    since the ``best`` cost.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    weight: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    slower: float = 1.0
+    setbacks: int = 0
+    best: float = math.inf
+    waited: int = 0
+    history: tuple[Epoch, ...] = ()
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> Progress:
+        return cls(**{**entry, "history": tuple(Epoch(**each) for each in entry["history"])})
 
 
 class Checkpoint:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diabolo.batches import contents
 from diabolo.networks import Features
 from diabolo.schema import Schema
 
@@ -54,6 +55,7 @@ class Neighbours:
         spread = self._apart()
         self.scale = spread + EVEN * spread.median().clamp_min(1e-6)
         self._lay_out()
+        self.known, self.order = contents(self.kept).sort(stable=True)
         self.alone = self._apart()
 
     @classmethod
@@ -62,16 +64,22 @@ class Neighbours:
         made = cls(schema, kept)
         made.scale = scale
         made._lay_out()
+        made.alone = made._apart()
         return made
 
     def __call__(self, x: Float[Tensor, "n columns"]) -> Float[Tensor, "n"]:
-        """The relative distance of each row."""
+        """The relative distance of each row; one that is itself a kept row is measured from the others."""
         blocks = zip(*(each.split(BLOCK) for each in self._placed(x)), strict=True)
-        return self._mean(torch.cat([self._least(self._squares(*block)) for block in blocks]))
+        distance = self._mean(torch.cat([self._least(self._squares(*block)) for block in blocks]))
+        own, place = self._own(x)
+        return torch.where(own, self.alone[place], distance)
 
     def nearest(self, x: Float[Tensor, "n columns"], count: int) -> Int[Tensor, "n count"]:
-        """Which kept rows are nearest, nearest first."""
-        return self._squares(*self._placed(x)).topk(min(count, len(self.kept)), 1, largest=False).indices
+        """Which kept rows are nearest, nearest first; a row that is itself one of them comes last."""
+        squares = self._squares(*self._placed(x))
+        own, place = self._own(x)
+        squares[own, place[own]] = torch.inf
+        return squares.topk(min(count, len(self.kept)), 1, largest=False).indices
 
     def terms(self, x: Float[Tensor, "n columns"]) -> Float[Tensor, "n columns"]:
         """What each value adds to the squared distance from the nearest rows."""
@@ -82,6 +90,12 @@ class Neighbours:
         parts = (squares / self.scale[near].square().unsqueeze(2)).mean(1)
         return torch.zeros_like(x).index_add_(1, self.owner, parts)
 
+    def _own(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each row is one of the kept rows, and which."""
+        found = contents(x)
+        place = torch.searchsorted(self.known, found).clamp_max_(len(self.known) - 1)
+        return self.known[place] == found, self.order[place]
+
     def _apart(self) -> Tensor:
         """The distance of each kept row from the others."""
         squares = self._squares(self.places, self.there)
@@ -89,7 +103,7 @@ class Neighbours:
 
     def _least(self, squares: Tensor) -> Tensor:
         """The smallest of each group, (n, groups)."""
-        return squares.view(len(squares), self.groups, -1).amin(2)
+        return squares.unflatten(1, (self.groups, -1)).amin(2)
 
     def _mean(self, least: Tensor) -> Tensor:
         near = least.topk(min(NEAREST, self.groups), 1, largest=False, sorted=False).values

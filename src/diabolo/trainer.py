@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import reduce
 from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn
@@ -25,31 +25,18 @@ from torch import Tensor, nn
 
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batch, Batches
-from diabolo.checkpoints import Checkpoint, Moving, asked_to_stop, identity
+from diabolo.checkpoints import Checkpoint, Epoch, Moving, Progress, asked_to_stop, identity
 from diabolo.distributed import Sharded, Weights, World, layout, spread
 from diabolo.errors import DiaboloWarning, Interrupted, InvalidData, InvalidParameter, TrainingFailed
 from diabolo.params import Count, NonNegative, Params, Positive
 from diabolo.randomness import mix, shard
 
+__all__ = ["Epoch", "Trainer"]
+
 LOOK_EVERY = 16  # steps; to look is to wait for the device and to copy what moves
 TRIES = 5  # times that training is taken back and slowed down before it is given up
 SLOWER = 0.1
 WARMUP = 0.05  # share of all steps in which the rate rises
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch came to: costs in nats per row, the last learning rate, seconds.
-
-    ``costs`` are means over the epoch, with noise and penalties, while the weights moved; ``valid`` was measured at its
-    end, without. ``number`` counts from 1.
-    """
-
-    number: int
-    costs: dict[str, float]
-    valid: dict[str, float] | None
-    lr: float
-    seconds: float
 
 
 class Trainer(Params):
@@ -68,8 +55,8 @@ class Trainer(Params):
     """
 
     epochs: Annotated[Count, "times that every row is learned from, at most"] = 100
-    batch_size: Annotated[Count, "rows that one step learns from"] = 512
-    lr: Annotated[Positive, "learning rate at its highest"] = 2e-3
+    batch_size: Annotated[Count | None, "rows that a step learns from; None: 1/64 of them, from 128 to 1024"] = None
+    lr: Annotated[Positive, "learning rate at its highest"] = 5e-3
     weight_decay: Annotated[NonNegative, "pull of weight matrices towards zero, per step and unit of rate"] = 0.0
     patience: Annotated[Count | None, "epochs without a better validation cost before the end; None: all epochs"] = 10
     clip: Annotated[Positive | None, "longest gradient used as it is; a longer one is shortened to it"] = 10.0
@@ -77,9 +64,7 @@ class Trainer(Params):
         Literal["cosine", "constant", "plateau"],
         "cosine: the rate falls to 0 over all epochs; plateau: it is halved when costs stand still",
     ] = "cosine"
-    precision: Annotated[Literal["float32", "bf16"], "bf16: faster where the hardware multiplies such numbers"] = (
-        "float32"
-    )
+    precision: Annotated[Literal["float32", "bf16"], "bf16: faster on hardware made for it"] = "float32"
     accumulate: Annotated[Count, "pieces that a batch is cut into to save memory; the step stays the same"] = 1
     strategy: Annotated[Literal["ddp", "fsdp"], "under torchrun: copies of the weights, or parts of them"] = "ddp"
     checkpoint: Annotated[str | None, "file to save the training in, and to resume it from if it is there"] = None
@@ -105,7 +90,8 @@ class Trainer(Params):
         world = World.joined(self.device)
         home = next(autoencoder.parameters()).device
         root = Cost(autoencoder.to(world.device))
-        data = Data(train, valid if valid is not None and valid.rows else None, seed, -(-train.rows // self.batch_size))
+        size = self.batch_size or min(max(train.rows // 64, 128), 1024)
+        data = Data(train, valid if valid is not None and valid.rows else None, seed, size)
         try:
             with asked_to_stop(bool(same)) as asked, spread(root, world, self.strategy) as weights:
                 saved = Checkpoint(self.checkpoint, same, world)
@@ -144,35 +130,17 @@ class Cost(nn.Module):
 
 
 class Data(NamedTuple):
-    """The rows, the seed of their order and of all noise, and the batches of an epoch."""
+    """The rows, the seed of their order and of all noise, and the rows of a batch."""
 
     train: Batches
     valid: Batches | None
     seed: int
-    steps: int
+    size: int
 
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is: after ``step`` batches of ``epoch`` (from 0), whose costs add up to ``sums``.
-
-    ``slower`` multiplies the learning rate; ``setbacks`` counts the returns to a good state; ``waited`` the epochs
-    since the ``best`` cost.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    weight: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-    slower: float = 1.0
-    setbacks: int = 0
-    best: float = math.inf
-    waited: int = 0
-    history: tuple[Epoch, ...] = ()
-
-    @classmethod
-    def from_dict(cls, entry: dict[str, Any]) -> Progress:
-        return cls(**{**entry, "history": tuple(Epoch(**each) for each in entry["history"])})
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.train.rows // self.size)
 
 
 class Step(NamedTuple):
@@ -208,6 +176,8 @@ class Training:
                 epoch = self._epoch()
             if on_epoch is not None:
                 on_epoch(epoch)
+        if any(self.world.any(self.asked())):
+            self._leave()
         self._save()
         self._end_with_best()
         return list(self.progress.history)
@@ -253,7 +223,7 @@ class Training:
         return True
 
     def _batches(self) -> Iterator[Batch]:
-        return self.data.train.shuffled(self.trainer.batch_size, self.data.seed, self.progress.epoch)
+        return self.data.train.shuffled(self.data.size, self.data.seed, self.progress.epoch)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float] | None:
@@ -262,7 +232,7 @@ class Training:
             return None
         self.weights.root.eval()
         sums, weight = [], 0.0
-        for batch in self.data.valid.ordered(-(-self.trainer.batch_size // self.trainer.accumulate)):
+        for batch in self.data.valid.ordered(-(-self.data.size // self.trainer.accumulate)):
             self._heed()
             costs = self._costs(batch, self.world.own(len(batch))[0], mix(self.data.seed, -1))
             sums.append(torch.stack(list(costs.values())))
@@ -359,8 +329,8 @@ class Training:
     def _leave(self) -> NoReturn:
         self._save()
         raise Interrupted(
-            f"Training was asked to stop in epoch {self.good[0].epoch + 1} of {self.trainer.epochs}. Its state "
-            f"is saved in {self.checkpoint.path}: run it again as it was, and it goes on from there."
+            f"Training was asked to stop after {self.good[0].epoch} of {self.trainer.epochs} epochs. Its state is "
+            f"saved in {self.checkpoint.path}: run it again as it was, and it goes on from there."
         )
 
     def _set_back(self, step: int) -> None:

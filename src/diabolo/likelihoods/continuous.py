@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, distributions, nn
@@ -22,17 +24,13 @@ UNIT = math.log(math.e - 1)  # softplus of it is 1
 FREEDOMS = (1.2, 1.6, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0, 99.0)  # the ones that a closed form tries
 
 
-class Normal(Columnwise):
-    r"""Normal values: ``-log p = (x - h)^2 / (2 s^2) + log s + log(2 pi) / 2``.
+class Scaled(Columnwise, ABC):
+    """A distribution around a mean with a scale s, h = (means) or, with a predicted scale, (means, raw scales).
 
-    ``scale="learned"`` learns one s per column, ``"unit"`` keeps s = 1 (mean squared error up to a constant) and
-    ``"predicted"`` reads one s per value from the decoder (Nix and Weigend, 1994): h = (means, raw scales). A scale
-    is never below 1e-3 (predicted: 1e-2), so that a constant or a discrete-valued column that the model predicts
-    exactly does not drive the cost to minus infinity. A learned scale per column keeps a model's costs calibrated
-    (Rybkin et al., 2021, arXiv:2006.13202).
-
-    >>> Normal(1, "unit").errors(torch.tensor([[0.0]]), torch.tensor([[2.0]]))
-    tensor([[2.9189]])
+    ``scale="learned"`` learns one s per column, ``"unit"`` keeps s = 1 and ``"predicted"`` reads one s per value from
+    the decoder (Nix and Weigend, 1994). A scale is never below 1e-3 (predicted: 1e-2), so that a constant or a
+    discrete-valued column that the model predicts exactly does not drive the cost to minus infinity. A learned scale
+    per column keeps a model's costs calibrated (Rybkin et al., 2021, arXiv:2006.13202).
     """
 
     def __init__(self, columns: int, scale: Scale = "learned") -> None:
@@ -46,8 +44,38 @@ class Normal(Columnwise):
             self.free = nn.Parameter(torch.zeros(columns))
 
     @classmethod
-    def of(cls, columns: Sequence[Column], scale: Scale) -> Normal:
+    def of(cls, columns: Sequence[Column], scale: Scale) -> Self:
         return cls(len(columns), scale)
+
+    def best(self, h: Tensor) -> Tensor:
+        return h[:, : self.columns]
+
+    def link(self, values: Tensor) -> Tensor:
+        return values if self.scale != "predicted" else torch.cat((values, torch.zeros_like(values)), 1)
+
+    def _read(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        if self.scale == "predicted":
+            mean, raw = h.chunk(2, 1)
+            return mean, self.smallest + functional.softplus(along(self.free + UNIT, h) + raw)
+        if self.scale == "unit":
+            return h, torch.ones_like(h[:1])
+        return h, along(self.smallest + torch.exp(PACE * self.free), h)
+
+    def _set(self, scale: Tensor) -> None:
+        """Make ``scale`` (one per column) the scale that is read where the raw scales are 0."""
+        if self.scale == "unit":
+            return
+        above = (scale - self.smallest).clamp_min(ROUNDING)
+        predicted = self.scale == "predicted"
+        self.free.copy_(above + torch.log(-torch.expm1(-above)) - UNIT if predicted else above.log() / PACE)
+
+
+class Normal(Scaled):
+    r"""Normal values: ``-log p = (x - h)^2 / (2 s^2) + log s + log(2 pi) / 2``; with s = 1 the squared error.
+
+    >>> Normal(1, "unit").errors(torch.tensor([[0.0]]), torch.tensor([[2.0]]))
+    tensor([[2.9189]])
+    """
 
     def forward(self, h: Tensor) -> Distribution:
         mean, scale = self._read(h)
@@ -61,85 +89,59 @@ class Normal(Columnwise):
         away = (x - mean) * scale.reciprocal()
         return torch.addcmul(scale.log() + HALF_LOG_TAU, away, away, value=0.5)
 
-    def best(self, h: Tensor) -> Tensor:
-        return h[:, : self.columns]
-
-    def link(self, values: Tensor) -> Tensor:
-        return values if self.scale != "predicted" else torch.cat((values, torch.zeros_like(values)), 1)
-
     @torch.no_grad()
     def solve(self, h: Tensor, x: Tensor) -> None:
-        if self.scale != "unit":
-            away = x - self.best(h)
-            self.free.copy_(self._free(average(away * away).sqrt()))
-
-    def _read(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        if self.scale == "predicted":
-            mean, raw = h.chunk(2, 1)
-            return mean, self.smallest + functional.softplus(along(self.free + UNIT, h) + raw)
-        scale = torch.ones_like(h[:1]) if self.scale == "unit" else along(_scale(self.free), h)
-        return h, scale
-
-    def _free(self, scale: Tensor) -> Tensor:
-        if self.scale == "predicted":
-            above = (scale - self.smallest).clamp_min(ROUNDING)
-            return above + torch.log(-torch.expm1(-above)) - UNIT
-        return _free(scale)
+        away = x - self.best(h)
+        self._set(average(away * away).sqrt())
 
 
-class StudentT(Columnwise):
+class StudentT(Scaled):
     r"""Heavy-tailed values: ``-log p = (v + 1) / 2 log(1 + r^2 / v) + log s + log B(v)``, ``r = (x - h) / s``.
 
-    The scale s >= 1e-3 of each column is learned; the degrees of freedom v are learned per column, between 1 and 100,
-    or fixed by ``freedom`` (Lange, Little and Taylor, 1989). Raises InvalidParameter where ``freedom`` is not above 0.
+    The degrees of freedom v are learned per column, between 1 and 100, or fixed by ``freedom`` (Lange, Little and
+    Taylor, 1989). Raises InvalidParameter where ``freedom`` is not above 0.
 
     >>> StudentT(1, freedom=3.0).best(torch.ones(1, 1))
     tensor([[1.]])
     """
 
-    def __init__(self, columns: int, freedom: float | None = None) -> None:
-        super().__init__()
+    def __init__(self, columns: int, scale: Scale = "learned", freedom: float | None = None) -> None:
+        super().__init__(columns, scale)
         if freedom is not None and not 0 < freedom < math.inf:
             raise InvalidParameter(f"The freedom of StudentT must be None (learned) or a float > 0. Got {freedom!r}.")
-        self.columns = self.width = columns
-        self.free = nn.Parameter(torch.zeros(columns))
         start = torch.full((columns,), math.log(4 / 95) / PACE)  # 5 degrees of freedom
         self.tails = nn.Parameter(start) if freedom is None else None
         self.freedom = freedom
 
-    @classmethod
-    def of(cls, columns: Sequence[Column], scale: Scale) -> StudentT:
-        return cls(len(columns))
-
     def forward(self, h: Tensor) -> Distribution:
-        freedom = along(self._freedom(), h)
-        return distributions.StudentT(freedom, h, along(_scale(self.free), h).expand_as(h), validate_args=False)
+        mean, scale = self._read(h)
+        freedom = along(self._freedom(mean), mean)
+        return distributions.StudentT(freedom, mean, scale.expand_as(mean), validate_args=False)
 
     def errors(self, h: Tensor, x: Tensor) -> Tensor:
-        freedom, scale = self._freedom(), _scale(self.free)
+        mean, scale = self._read(h)
+        freedom = self._freedom(mean)
         constant = torch.lgamma(freedom / 2) - torch.lgamma((freedom + 1) / 2) + 0.5 * (freedom * math.pi).log()
-        away = (x - h) * along(1 / (scale * freedom.sqrt()), h)
-        constant = along(constant + scale.log(), h)
-        return torch.addcmul(constant, along(0.5 * (freedom + 1), h), torch.log1p(away * away))
-
-    def best(self, h: Tensor) -> Tensor:
-        return h
+        away = (x - mean) * (scale * along(freedom.sqrt(), mean)).reciprocal()
+        return torch.addcmul(
+            along(constant, mean) + scale.log(), along(0.5 * (freedom + 1), mean), torch.log1p(away * away)
+        )
 
     @torch.no_grad()
     def solve(self, h: Tensor, x: Tensor) -> None:
         """Degrees of freedom by trial of a few values, the scale of each by expectation-maximisation."""
-        away = (x - h) ** 2
+        away = (x - self.best(h)) ** 2
         trials = FREEDOMS if self.freedom is None else (self.freedom,)
         fits = [self._fit(away, freedom) for freedom in trials]
         pick = torch.stack([cost for _, cost in fits]).argmin(0)
         scales = torch.stack([scale for scale, _ in fits])
-        self.free.copy_(_free(scales.gather(0, pick[None])[0]))
+        self._set(scales.gather(0, pick[None])[0])
         if self.tails is not None:
             self.tails.copy_(torch.logit((scales.new_tensor(trials)[pick] - 1) / 99) / PACE)
 
-    def _freedom(self) -> Tensor:
+    def _freedom(self, mean: Tensor) -> Tensor:
         if self.tails is None:
-            return torch.full_like(self.free, self.freedom or 0.0)
+            return mean.new_full((self.columns,), self.freedom or 0.0)
         return 1 + 99 * torch.sigmoid(PACE * self.tails)
 
     @staticmethod
@@ -154,42 +156,21 @@ class StudentT(Columnwise):
         return variance.sqrt(), cost + 0.5 * variance.log() + constant
 
 
-class Laplace(Columnwise):
+class Laplace(Scaled):
     """Values with double-exponential tails: ``-log p = |x - h| / s + log 2 s``, the absolute error in nats.
-
-    The scale s >= 1e-3 of each column is learned.
 
     >>> Laplace(1).errors(torch.zeros(1, 1), torch.zeros(1, 1)).exp()
     tensor([[2.0020]], grad_fn=<ExpBackward0>)
     """
 
-    def __init__(self, columns: int) -> None:
-        super().__init__()
-        self.columns = self.width = columns
-        self.free = nn.Parameter(torch.zeros(columns))
-
-    @classmethod
-    def of(cls, columns: Sequence[Column], scale: Scale) -> Laplace:
-        return cls(len(columns))
-
     def forward(self, h: Tensor) -> Distribution:
-        return distributions.Laplace(h, along(_scale(self.free), h).expand_as(h), validate_args=False)
+        mean, scale = self._read(h)
+        return distributions.Laplace(mean, scale.expand_as(mean), validate_args=False)
 
     def errors(self, h: Tensor, x: Tensor) -> Tensor:
-        scale = along(_scale(self.free), h)
-        return torch.addcmul((2 * scale).log(), (x - h).abs(), scale.reciprocal())
-
-    def best(self, h: Tensor) -> Tensor:
-        return h
+        mean, scale = self._read(h)
+        return torch.addcmul((2 * scale).log(), (x - mean).abs(), scale.reciprocal())
 
     @torch.no_grad()
     def solve(self, h: Tensor, x: Tensor) -> None:
-        self.free.copy_(_free(average((x - h).abs())))
-
-
-def _scale(free: Tensor) -> Tensor:
-    return SMALLEST + torch.exp(PACE * free)
-
-
-def _free(scale: Tensor) -> Tensor:
-    return (scale - SMALLEST).clamp_min(ROUNDING).log() / PACE
+        self._set(average((x - self.best(h)).abs()))

@@ -1,6 +1,6 @@
 """report: one HTML file about a fitted task and a data set, to be opened, printed or sent; it asks no network.
 
-    source --one pass, bounded memory--> findings --> sections --> page.html with its style, charts and script inside
+source --one pass, bounded memory--> findings --> sections --> page.html with its style, charts and script inside
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ def write(task: Task, data: Any, path: str | Path, *, labels: str | None = None,
     Examples
     --------
     >>> import tempfile, numpy as np
+    >>> from pathlib import Path
     >>> from diabolo import AnomalyDetector, report
     >>> rows = np.random.default_rng(0).normal(size=(300, 3))
     >>> detector = AnomalyDetector("Linear", random_state=0).fit(rows)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report.write(detector, rows, f"{folder}/report.html")
-    ...     page = open(f"{folder}/report.html", encoding="utf-8").read()
+    ...     page = Path(folder, "report.html").read_text(encoding="utf-8")
     >>> page[:15], "300 rows" in page
     ('<!DOCTYPE html>', True)
     """

@@ -11,8 +11,9 @@ from diabolo.report.markup import Markup, joined, tag
 from diabolo.report.scales import Scale, even, growing
 from diabolo.report.words import fixed, number, percent
 
-WIDE, NARROW = 840, 350  # pixels
-LETTER = 6.6  # pixels of a letter of a label
+WIDE, NARROW = 900, 350  # pixels
+LETTER = 7.6  # pixels of a letter of a label
+ROOM = 0.6  # of the spread of the cloud, left around it for the marked rows
 FEWEST = 0.5  # expected rows below which nothing is drawn
 
 Draw = Callable[[int], Markup]
@@ -51,7 +52,7 @@ class Frame:
     def below(self, scale: Scale, ticks: Sequence[float], title: str) -> Markup:
         """The axis along the floor."""
         marks = [
-            text(number(each), scale(each), self.floor + 19, "tick", anchor=_anchor(scale, scale(each)))
+            text(number(each), float(scale(each)), self.floor + 19, "tick", _anchor(scale, float(scale(each))))
             for each in ticks
         ]
         line = tag("line", x1=self.left, x2=self.end, y1=self.floor, y2=self.floor, class_="axis")
@@ -69,6 +70,7 @@ class Frame:
 
 
 def text(words: str, x: float, y: float, kind: str, anchor: str = "middle") -> Markup:
+    """A label whose ``anchor`` (start, middle or end) is at ``x``, on the line ``y``."""
     return tag("text", words, x=float(x), y=float(y), class_=kind, text_anchor=anchor)
 
 
@@ -85,7 +87,11 @@ def figure(draw: Draw, *before: Markup, caption: object = None) -> Markup:
 
 def legend(**kinds: str) -> Markup:
     """What the colours stand for."""
-    return tag("p", [tag("span", tag("i", class_=kind.replace("_", "-")), words) for kind, words in kinds.items()], class_="legend")
+    return tag(
+        "p",
+        [tag("span", tag("i", class_=kind.replace("_", "-")), words) for kind, words in kinds.items()],
+        class_="legend",
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,8 @@ class ScoreChart:
     """The histogram of scores: rows by score on logarithmic counts, the cut, and how rare a score is.
 
     ``binned`` counts rows (2, bins) between edges, those not marked and those marked; ``p_value`` says how often normal
-    rows score as high, ``score_at`` which score a share of them reaches; beyond ``observed`` that is an extrapolation.
+    rows score as high, ``score_at`` which score a share of them reaches. Beyond the score ``observed`` that is an
+    extrapolation, told down to a share of ``faintest``.
     """
 
     binned: Callable[[np.ndarray], np.ndarray]
@@ -103,6 +110,7 @@ class ScoreChart:
     p_value: Callable[[np.ndarray], np.ndarray]
     score_at: Callable[[float], float]
     observed: float
+    faintest: float
 
     def draw(self, width: int) -> Markup:
         frame = Frame(width, 340 if width == WIDE else 300, top=58)
@@ -112,28 +120,34 @@ class ScoreChart:
         y = frame.up(FEWEST, max(float(counts.sum(0).max(initial=1)), 10.0) * 1.15, warp=np.log10)
         return frame.drawing(
             frame.beside(y, y.spaced([1.0, *(10.0**power for power in range(1, 12))], 14)),
-            [self._bar(x, y, edges, place, counts) for place in np.flatnonzero(counts.sum(0))],
+            [self._bar(x, y, edges, place, counts) for place in np.flatnonzero(counts.sum(0)).tolist()],
             self._expected(x, y, edges),
             frame.below(x, self._ticks(x), "anomaly score, nats"),
             text("rows", 4, frame.top - 10, "tick", anchor="start") if width == WIDE else None,
             self._rarity(frame, x),
             self._threshold(frame, x),
-            label=f"Histogram of {self.rows:,} anomaly scores from 0 to {number(self.largest)}, cut at {number(self.cut)}",
+            label=f"Histogram of {self.rows:,} scores up to {number(self.largest)}, cut at {number(self.cut)}",
         )
 
     @property
-    def _high(self) -> float:
-        usual = self.score_at(0.5) * 4
-        return max(self.largest, usual, self.cut * 1.15 if np.isfinite(self.cut) else 0.0) * 1.02 or 1.0
+    def _reach(self) -> float:
+        """A score that lies beyond nearly all normal rows."""
+        return self.cut if np.isfinite(self.cut) and self.cut > 0 else 4 * self.score_at(0.5)
 
     @property
     def _warp(self) -> dict[str, Callable[..., np.ndarray]]:
-        reach = self.cut if np.isfinite(self.cut) and self.cut > 0 else self.score_at(0.5) * 4
-        return {"warp": np.log1p} if self._high > 4 * max(reach, 1e-9) else {}
+        """Logarithmic where anomalies lie far beyond all others."""
+        return {"warp": np.log1p} if self.largest > 4 * max(self._reach, 1e-9) else {}
+
+    @property
+    def _high(self) -> float:
+        """The end of the axis, with a bar's room beyond the largest score."""
+        end = max(self.largest, 1.15 * self._reach) or 1.0
+        return float(np.expm1(1.03 * np.log1p(end))) if self._warp else 1.03 * end
 
     def _ticks(self, x: Scale) -> list[float]:
         if self._warp:
-            return x.spaced(growing(self._high), 34)
+            return x.spaced(growing(self._high), LETTER * len(f"{self._high:,.0f}") + 6)
         return even(0.0, self._high, int((x.end - x.start) / 80))
 
     def _edges(self, x: Scale, apart: int) -> np.ndarray:
@@ -168,8 +182,8 @@ class ScoreChart:
 
     def _rarity(self, frame: Frame, x: Scale) -> Markup:
         """The upper axis: the share of normal rows that score at least as high."""
-        shares = [0.5, 0.1, 0.01, *(10.0**-power for power in range(3, 16))]
-        spots = {share: self.score_at(share) for share in shares}
+        shares = [0.5, *(10.0**-power for power in range(1, 16))]
+        spots = {share: self.score_at(share) for share in shares if share >= self.faintest}
         shown = x.spaced([score for score in spots.values() if score <= self._high * 0.99], 52)
         line = {"y1": frame.top - 20, "y2": frame.top - 20}
         known = float(x(self.observed))
@@ -278,27 +292,49 @@ class MapChart:
         dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x(self.cloud[:, 0]), y(self.cloud[:, 1]), strict=True))
         middle = (frame.top + frame.floor) / 2
         return frame.drawing(
-            tag("rect", x=frame.left, y=frame.top, width=frame.end - frame.left, height=frame.floor - frame.top, class_="field"),
+            tag(
+                "rect",
+                x=frame.left,
+                y=frame.top,
+                width=frame.end - frame.left,
+                height=frame.floor - frame.top,
+                class_="field",
+            ),
             tag("path", d=dots, class_="cloud"),
             [self._mark(x, y, spot) for spot in reversed(self.spots)],
             text(self.titles[0], (frame.left + frame.end) / 2, frame.height - 6, "title"),
-            tag("text", self.titles[1], class_="title", text_anchor="middle", transform=f"translate(14 {middle}) rotate(-90)"),
+            tag(
+                "text",
+                self.titles[1],
+                class_="title",
+                text_anchor="middle",
+                transform=f"translate(14 {middle}) rotate(-90)",
+            ),
             label=f"Map of {len(self.cloud)} rows, and {len(self.spots)} marked ones",
         )
 
     def _spans(self, frame: Frame) -> tuple[Scale, Scale]:
-        points = np.concatenate([self.cloud, np.array([(each.x, each.y) for each in self.spots]).reshape(-1, 2)])
-        low, high = points.min(0), points.max(0)
-        gap = np.where(high > low, 0.05 * (high - low), 1.0)
+        """Room for the cloud and for the marked rows near it; those far away are drawn at the edge."""
+        marked = np.array([(each.x, each.y) for each in self.spots]).reshape(-1, 2)
+        core = self.cloud if len(self.cloud) else marked
+        (low, high), most = np.quantile(core, [0.005, 0.995], axis=0), np.concatenate([core, marked])
+        room, near = ROOM * (high - low), np.quantile(marked, [0.02, 0.98], axis=0) if len(marked) else [low, high]
+        low = np.maximum(most.min(0), np.minimum(low - room, near[0]))
+        high = np.minimum(most.max(0), np.maximum(high + room, near[1]))
+        gap = np.where(high > low, 0.04 * (high - low), 1.0)
         (left, bottom), (right, top) = low - gap, high + gap
         return frame.across(left, right), frame.up(bottom, top)
 
     def _mark(self, x: Scale, y: Scale, spot: Spot) -> Markup:
         a, b = float(x(spot.x)), float(y(spot.y))
-        dot = tag("circle", tag("title", f"row {spot.row:,}: score {fixed(spot.score)} nats"), cx=a, cy=b, r=4.2, class_="mark")
+        far = not (x.low <= spot.x <= x.high and y.low <= spot.y <= y.high)
+        told = f"row {spot.row:,}: score {fixed(spot.score)} nats" + (", beyond the frame" if far else "")
+        dot = tag("circle", tag("title", told), cx=a, cy=b, r=4.2, class_="mark far" if far else "mark")
         if not spot.told:
             return dot
-        rank = text(str(spot.rank), a + 6, b - 5, "rank", anchor="start") if spot.rank <= 5 else None
+        ahead = a < x.end - 24
+        spot_x, anchor = (a + 6, "start") if ahead else (a - 6, "end")
+        rank = text(str(spot.rank), spot_x, max(b - 5, y.end + 14), "rank", anchor) if spot.rank <= 5 else None
         return tag("a", dot, rank, href=f"#row-{spot.row}")
 
 
@@ -311,7 +347,7 @@ class GapChart:
     better: tuple[str, str]  # what the left side means, and the right
 
     def draw(self, width: int) -> Markup:
-        frame = Frame(width, 104, left=14, top=30, bottom=40)
+        frame = Frame(width, 118, left=14, top=30, bottom=50)
         reach = max(abs(self.difference) + 2 * self.error, 1e-9) * 1.25
         x, level = frame.across(-reach, reach), (frame.top + frame.floor) / 2
         low, spot, high = (float(x(self.difference + side * 2 * self.error)) for side in (-1, 0, 1))
@@ -332,7 +368,7 @@ def spark(plain: np.ndarray, marked: np.ndarray, told: str) -> Markup:
     total = plain + marked
     heights = np.sqrt(total / max(float(total.max(initial=0.0)), 1.0)) * 26
     share = np.divide(marked, total, out=np.zeros(len(total)), where=total > 0)
-    step = 120 / max(1, len(total))
+    step = min(120 / max(1, len(total)), 20)
     bars = {"marked": (28 - heights, heights * share), "plain": (28 - heights * (1 - share), heights * (1 - share))}
     drawn = [tag("path", d=_bars(step, *each), class_=kind) for kind, each in bars.items() if each[1].any()]
     return tag("svg", tag("title", told), drawn, viewBox="0 0 120 28", class_="spark", role="img", aria_label=told)
@@ -353,5 +389,3 @@ def bar(start: float, share: float, kind: str) -> Markup:
     track = tag("rect", x=0, y=0, width="100%", height="100%", rx=2, class_="track")
     filled = tag("rect", x=left, y=0, width=wide, height="100%", rx=2, class_=kind)
     return tag("svg", track, filled, class_="bar", aria_hidden="true")
-
-

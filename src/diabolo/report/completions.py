@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from diabolo.report import model
 from diabolo.report.charts import bar
 from diabolo.report.findings import Completion
-from diabolo.report.markup import Markup, joined, name, tag
+from diabolo.report.markup import Markup, cell, joined, name, tag
 from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, number, percent, value
 
@@ -47,21 +48,22 @@ def _headline(completion: Completion) -> str:
 
 
 def _lead(completion: Completion, source: str) -> Markup:
-    filled = by_source(completion)
-    gaps, told = sum(filled.values()), completion.imputer.comparison_
-    values = max(1, completion.rows * len(filled))
+    filled, told = by_source(completion), completion.imputer.comparison_
+    gaps, incomplete = sum(filled.values()), completion.incomplete
+    share, of_rows = gaps / max(1, completion.rows * len(filled)), incomplete / max(1, completion.rows)
+    said = (
+        f" has {count(completion.rows, 'row')}; {count(incomplete)} of them lack a value that the model can fill. "
+        "Values that were there are returned untouched."
+    )
     return joined(
-        paragraph(
-            name(source), f" has {count(completion.rows, 'row')}; {count(completion.incomplete)} of them miss a value that the "
-            "model can fill. Values that were there are returned untouched.", kind="lead",
-        ),
+        paragraph(name(source), said, kind="lead"),
         tiles(
-            tile(count(gaps), "values filled", f"{percent(gaps / values)} of all"),
-            tile(count(completion.incomplete), "incomplete rows", f"{percent(completion.incomplete / max(1, completion.rows))} of the rows"),
+            tile(count(gaps), "values filled", f"{percent(share)} of all"),
+            tile(count(incomplete), "incomplete rows", f"{percent(of_rows)} of the rows"),
             tile(count(sum(map(bool, filled.values()))), "columns with gaps", f"of {len(filled)}"),
-            tile(number(told["deep"], 2), "error of a guess", "mean square, in standard deviations; PCA: " + number(told["linear"], 2)),
+            tile(number(told["deep"], 2), "error of a guess", f"PCA of the same width: {number(told['linear'], 2)}"),
         ),
-    )  # fmt: skip
+    )
 
 
 def _gaps(completion: Completion) -> Section:
@@ -69,7 +71,9 @@ def _gaps(completion: Completion) -> Section:
     filled = {column: missing for column, missing in by_source(completion).items() if missing}
     ranked = sorted(filled.items(), key=lambda entry: -entry[1])[: model.MOST_COLUMNS]
     if not ranked:
-        return Section("gaps", "Gaps by column", paragraph("No value was missing in the columns that the model reads."))
+        return Section(
+            "gaps", "Gaps", "Gaps by column", paragraph("No value was missing in the columns that the model reads.")
+        )
     rows = [
         [
             name(column),
@@ -81,20 +85,26 @@ def _gaps(completion: Completion) -> Section:
     ]
     whole = len(by_source(completion)) - len(filled)
     told = paragraph("Bars are shares of the rows. ", f"{count(whole, 'column')} had no gap." if whole else "")
-    return Section("gaps", "Gaps by column", joined(told, table(["column", "", "filled", "share"], rows, (2, 3), "sortable blame")))
+    return Section(
+        "gaps",
+        "Gaps",
+        "Gaps by column",
+        joined(told, table(["column", "", "filled", "share"], rows, (2, 3), "sortable blame")),
+    )
 
 
 def _examples(completion: Completion) -> Section:
     """The first completed rows."""
-    rows = [[f"{row:,}", _cells(filled)] for row, filled in completion.examples]
+    scales = model.scales(completion.schema)
+    rows = [[f"{row:,}", _cells(filled, scales)] for row, filled in completion.examples]
     told = paragraph("The first rows that were completed, with what was filled in. Rows are counted from 0.")
-    return Section("examples", "Examples", joined(told, table(["row", "filled in"], rows, kind="examples")))
+    return Section("examples", "Examples", "Examples", joined(told, table(["row", "filled in"], rows, kind="examples")))
 
 
-def _cells(filled: dict[str, Any]) -> Markup:
+def _cells(filled: dict[str, Any], scales: Mapping[str, float]) -> Markup:
     shown = [
-        tag("span", name(column, 40), " ", tag("b", name(value(cell), 40)))
-        for column, cell in list(filled.items())[:MOST_CELLS]
+        tag("span", name(column, 40), " ", tag("b", cell(value(told, scales.get(column, 0.0)))))
+        for column, told in list(filled.items())[:MOST_CELLS]
     ]
     hidden = len(filled) - len(shown)
     return joined(shown, tag("span", f"and {hidden} more") if hidden else None)
@@ -113,7 +123,5 @@ def _limits(completion: Completion) -> list[Markup | str]:
         *model.unseen(completion.schema),
         "A filled value is one best guess: completed columns vary less than true ones, so do not take spreads, "
         "correlations or p-values from them.",
-        "It assumes that whether a value is missing depends on what is there in the row, not on the missing value itself.",
+        "It assumes that whether a value is missing depends on what is there in the row, not on the missing value.",
     ]
-
-

@@ -114,6 +114,7 @@ class Findings:
         self.strangest = Kept(max(top, _bounded(STRANGEST, schema)))
         self.sample = Kept(_bounded(SAMPLE, schema))
         self.totals = np.zeros(len(detector.explained_names_))
+        self.shares = np.zeros(len(detector.explained_names_))
         self.leading = np.zeros(len(detector.explained_names_), np.int64)
         self.truth: list[pa.Array] = []
         self.scores: list[np.ndarray] = []
@@ -140,6 +141,7 @@ class Findings:
         if len(rows):
             contributions = self.detector.explain(rows)
             self.totals += contributions.sum(0)
+            self.shares += (contributions / contributions.sum(1, keepdims=True)).sum(0)
             self.leading += np.bincount(contributions.argmax(1), minlength=len(self.leading))
 
     def _remember(self, rows: pa.Table, score: np.ndarray) -> None:

@@ -8,7 +8,9 @@ from html import escape
 from typing import Any
 
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and halves of characters
-EMPTY = frozenset({"br", "circle", "col", "hr", "line", "link", "meta", "path", "rect"})
+BREAKS = re.compile(r"(?<=[_./\\-])(?=\w)")  # where a long name may go on in the next line
+FIGURE = re.compile(r"[−\d][\d.,]*(\s×\s10\S+)?|[-\d]{10}( [:\d]+)?|missing")
+EMPTY = frozenset({"br", "circle", "col", "hr", "line", "link", "meta", "path", "rect", "wbr"})
 
 
 class Markup(str):
@@ -42,7 +44,13 @@ def name(text: Any, longest: int = 60) -> Markup:
     """A name or a value that a stranger wrote: shortened, and unable to turn the direction of the text around it."""
     told = str(text)
     short = told if len(told) <= longest else told[: longest - 1] + "…"
-    return tag("bdi", short, title=told[:300] if short != told else None)
+    pieces = BREAKS.split(_written(short))
+    return tag("bdi", Markup("<wbr/>".join(pieces)), title=told[:300] if short != told else None)
+
+
+def cell(words: str, longest: int = 40) -> Markup:
+    """A value of the data: numbers keep on one line, texts are treated like names."""
+    return tag("span", words, class_="figure") if FIGURE.fullmatch(words) else name(words, longest)
 
 
 def _written(part: Any) -> str:

@@ -11,7 +11,7 @@ from diabolo.report.charts import CurveChart, GapChart, figure, legend, spark
 from diabolo.report.findings import Gaps, natural
 from diabolo.report.markup import Markup, joined, name, tag
 from diabolo.report.page import Section, paragraph, table, tile, tiles
-from diabolo.report.words import count, number, percent
+from diabolo.report.words import apart, count, number, percent
 from diabolo.schema import UNSEEN, Column, Schema
 from diabolo.tasks.task import Task
 from diabolo.trainer import Epoch
@@ -29,12 +29,13 @@ def comparison(task: Task) -> Section:
     chart = GapChart(told["difference"], told["error"], sides)
     return Section(
         "worth",
+        "Deep or linear?",
         "Is a deep model worth it here?",
         joined(
             paragraph(verdict(told), kind="verdict"),
             tiles(
-                tile(number(told["deep"], 3), "this model"),
-                tile(number(told["linear"], 3), "linear autoencoder (PCA)", "of the same width, solved in closed form"),
+                tile(number(told["deep"], 3), "this model", task.card()["variant"].partition("(")[0]),
+                tile(number(told["linear"], 3), "linear autoencoder (PCA)", "same width, closed form"),
             ),
             figure(chart.draw),
             paragraph(f"Measured on {count(told['rows'])} {where}: {told['measure']}. Lower is better.", kind="note"),
@@ -45,23 +46,23 @@ def comparison(task: Task) -> Section:
 def verdict(told: Mapping[str, Any]) -> str:
     """The comparison in one sentence, with its error."""
     figures = f"{number(told['deep'], 3)} here, {number(told['linear'], 3)} with PCA"
-    apart = f"a difference of {number(told['difference'], 2)} ± {number(2 * told['error'], 2)} (two standard errors)"
+    gap = f"a difference of {apart(told['difference'], 2 * told['error'])} (two standard errors)"
     if told["better"] == "deep":
-        return f"Yes: it does better than a linear autoencoder (PCA) of the same width, {figures}, {apart}."
+        return f"Yes: it does better than a linear autoencoder (PCA) of the same width, {figures}, {gap}."
     if told["better"] == "linear":
         return (
-            f"No: a linear autoencoder (PCA) of the same width does better, {figures}, {apart}. "
+            f"No: a linear autoencoder (PCA) of the same width does better, {figures}, {gap}. "
             "Try variant=Linear: it is also smaller and faster."
         )
     return (
-        f"Not clearly: a linear autoencoder (PCA) of the same width does as well, {figures}, {apart}, which may be "
+        f"Not clearly: a linear autoencoder (PCA) of the same width does as well, {figures}, {gap}, which may be "
         "chance. variant=Linear would be smaller and faster."
     )
 
 
 def training(task: Task) -> Section:
     """The curve of the costs, of training and of held-out rows."""
-    return Section("training", "Training", _curve(task.history_) if task.history_ else _unlooped())
+    return Section("training", "Training", "Training", _curve(task.history_) if task.history_ else _unlooped())
 
 
 def _curve(history: Sequence[Epoch]) -> Markup:
@@ -78,11 +79,13 @@ def _curve(history: Sequence[Epoch]) -> Markup:
         figure(CurveChart(train, valid, kept).draw, legend(training="training rows", **_held_out(valid))),
         paragraph(
             "Cost is what the model pays for a row, in nats: lower is better. The two lines may stand apart, since "
-            "training is made harder on purpose (noise, hidden values, penalties) and held-out rows are judged without.",
+            "training is made harder on purpose (noise, hidden values, penalties); held-out rows are judged plainly.",
             kind="note",
         )
         if valid
-        else paragraph("No rows were held out, so nothing tells how the model does on rows it has not seen.", kind="note"),
+        else paragraph(
+            "No rows were held out, so nothing tells how the model does on rows it has not seen.", kind="note"
+        ),
     )
 
 
@@ -114,7 +117,8 @@ def columns(schema: Schema, gaps: Gaps, sample: np.ndarray, marked: np.ndarray) 
     ]
     return Section(
         "columns",
-        "Columns",
+        "Columns read",
+        "The columns, as the model reads them",
         joined(
             _extent(schema),
             table(heads, rows, numeric=(4, 5), kind="sortable columns"),
@@ -214,7 +218,9 @@ def _aside(dropped: Mapping[str, str]) -> Markup | None:
     """The columns that the model does not read, with the reason."""
     if not dropped:
         return None
-    listed = [tag("li", name(column), tag("span", f": {reason}")) for column, reason in list(dropped.items())[:MOST_COLUMNS]]
+    listed = [
+        tag("li", name(column), tag("span", f": {reason}")) for column, reason in list(dropped.items())[:MOST_COLUMNS]
+    ]
     head = tag("h3", f"Set aside: {count(len(dropped), 'column')}")
     said = paragraph("The model reads nothing of these, so it cannot see anything strange in them.")
     return joined(head, said, tag("ul", listed), _more(len(dropped) - len(listed), "column"))
@@ -223,10 +229,12 @@ def _aside(dropped: Mapping[str, str]) -> Markup | None:
 def card(task: Task, limits: Sequence[Markup | str], facts: Mapping[str, object]) -> Section:
     """The model card: where the model comes from and, in plain words, what it cannot do."""
     told = task.card()
+    left_out = told["data"].get("left out", 0)
     entries = {
         "Task": told["task"],
         "Variant": tag("code", told["variant"]),
         "Learned from": f"{count(told['data']['rows'], 'row')}, and {count(told['data']['held out'])} held out",
+        **({"Left out of learning": count(left_out, "strange row")} if left_out else {}),
         **facts,
         "Fingerprint of the data": tag("code", told["data"]["fingerprint"]),
         "Seed": tag("code", str(told["seed"])),
@@ -234,14 +242,26 @@ def card(task: Task, limits: Sequence[Markup | str], facts: Mapping[str, object]
         "With": ", ".join(f"{each} {version}" for each, version in told["versions"].items()),
     }
     shown = tag("dl", [joined(tag("dt", key), tag("dd", each)) for key, each in entries.items()], class_="card")
-    body = joined(tag("h3", "What it cannot see"), tag("ul", [tag("li", each) for each in limits]), tag("h3", "Where it comes from"), shown)
-    return Section("card", "Model card", body)
+    body = joined(
+        tag("h3", "What it cannot see"),
+        tag("ul", [tag("li", each) for each in limits]),
+        tag("h3", "Where it comes from"),
+        shown,
+    )
+    return Section("card", "Model card", "Model card", body)
+
+
+def scales(schema: Schema) -> dict[str, float]:
+    """By the user's column, how large its numbers are: what is tiny beside it is a rounding error."""
+    return {
+        column.source: column.scale for column in schema.columns if column.kind == "number" and column.part == "value"
+    }
 
 
 def unseen(schema: Schema) -> list[Markup | str]:
     """The limits that every model of rows has."""
     told: list[Markup | str] = [
-        "It judges each row by itself: the order of the rows, gaps in time, repeated rows and slow drift are invisible to it.",
+        "It judges each row by itself: it cannot see the order of rows, gaps in time, repeated rows or slow drift.",
         "Whatever was frequent in the rows it learned from is normal to it, faults included.",
     ]
     if schema.dropped:
@@ -249,5 +269,3 @@ def unseen(schema: Schema) -> list[Markup | str]:
         more = f" and {len(schema.dropped) - 8} more" if len(schema.dropped) > 8 else ""
         told.append(joined("It reads nothing of the columns set aside: ", names, more, "."))
     return told
-
-

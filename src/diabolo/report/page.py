@@ -17,9 +17,10 @@ FOLDER = files("diabolo.report")
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page under its own heading; ``key`` is its address."""
+    """A part of the page under its own heading; ``key`` is its address, ``short`` its name in the list of parts."""
 
     key: str
+    short: str
     heading: str
     body: Markup
 
@@ -48,13 +49,16 @@ class Page:
         )
 
     def _body(self) -> Markup:
-        links = [tag("a", section.heading, href=f"#{section.key}") for section in self.sections]
+        links = [tag("a", section.short, href=f"#{section.key}") for section in self.sections]
         head = tag("header", _brand(), tag("h1", self.headline), self.lead, tag("nav", links, aria_label="Sections"))
-        foot = tag("footer", f"Written by diabolo {__version__}. This page is one file and asks no network for anything.")
+        foot = tag(
+            "footer", f"Written by diabolo {__version__}. This page is one file and asks no network for anything."
+        )
         return joined(head, tag("main", [section.markup() for section in self.sections]), foot)
 
 
 def paragraph(*parts: object, kind: str | None = None) -> Markup:
+    """Sentences; ``kind`` lead, verdict or note sets them apart."""
     return tag("p", *parts, class_=kind)
 
 
@@ -64,15 +68,24 @@ def tile(figure: object, label: str, note: object = None) -> Markup:
 
 
 def tiles(*each: Markup | None) -> Markup:
+    """Tiles side by side."""
     return tag("dl", *each, class_="tiles")
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]], numeric: Sequence[int] = (), kind: str = "") -> Markup:
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[object]], numeric: Sequence[int] = (), kind: str = ""
+) -> Markup:
     """A table that scrolls inside its own frame where it is too wide; ``numeric`` columns are aligned to the right."""
     sides = ["number" if place in numeric else None for place in range(len(heads))]
     head = tag("tr", [tag("th", words, class_=side, scope="col") for words, side in zip(heads, sides, strict=True)])
     body = [
-        tag("tr", [tag("td", cell, class_=side, data_label=words) for cell, side, words in zip(row, sides, heads, strict=True)])
+        tag(
+            "tr",
+            [
+                tag("td", cell, class_=side, data_label=words)
+                for cell, side, words in zip(row, sides, heads, strict=True)
+            ],
+        )
         for row in rows
     ]
     whole = tag("table", tag("thead", head), tag("tbody", body), class_=kind or None)

@@ -9,14 +9,15 @@ from typing import Any
 THIN = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NOTHING = 1e-5  # of the scale of a column: rows are prepared in float32
 LARGE = ((1e9, "billion"), (1e6, "million"))
 
 
 def number(value: float, digits: int = 4) -> str:
     """``value`` with ``digits`` significant digits.
 
-    >>> print(*map(number, (1234.567, -0.25, 3.0, 1.5e-7, 2.5e12)), sep="; ")
-    1,235; −0.25; 3; 1.5 × 10⁻⁷; 2.5 × 10¹²
+    >>> [number(each).replace(THIN, " ") for each in (1234.567, -0.25, 3.0, 1.5e-7, 2.5e12)]
+    ['1,235', '−0.25', '3', '1.5 × 10⁻⁷', '2.5 × 10¹²']
     """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("∞" if value > 0 else f"{MINUS}∞")
@@ -55,14 +56,14 @@ def count(value: int, noun: str = "", plural: str = "") -> str:
 def percent(share: float) -> str:
     """A share; what is rare is not rounded away.
 
-    >>> print(*map(percent, (0.4295, 1, 0.00031, 0, 0.9999)), sep="; ")
-    43 %; 100 %; 0.031 %; 0 %; 99.99 %
+    >>> [percent(each).replace(THIN, " ") for each in (0.4295, 1, 0.0431, 0.00031, 0, 0.9999)]
+    ['43 %', '100 %', '4.3 %', '0.031 %', '0 %', '99.990 %']
     """
     if share <= 0 or share >= 1:
         return f"{share * 100:.0f}{THIN}%"
     edge = min(share, 1 - share) * 100
-    places = 0 if edge >= 1 else min(6, 1 - math.floor(math.log10(edge)))
-    return f"{_plain(f'{share * 100:.{places}f}')}{THIN}%"
+    places = 0 if edge >= 10 else min(6, 1 - math.floor(math.log10(edge)))
+    return f"{share * 100:.{places}f}{THIN}%"
 
 
 def rarity(p: float) -> str:
@@ -80,19 +81,33 @@ def rarity(p: float) -> str:
     return f"1 in {number(odds / size)}{word}"
 
 
-def value(cell: Any) -> str:
-    """A cell of the data.
+def value(cell: Any, scale: float = 0.0) -> str:
+    """A cell of the data; a number that is nothing beside the ``scale`` of its column is 0.
 
-    >>> value(None), value(21.0), value(True), value("on"), value(float("nan"))
-    ('missing', '21', 'true', 'on', 'missing')
+    >>> value(None), value(21.0), value(True), value("on"), value(float("nan")), value(-4.6e-8, scale=1.0)
+    ('missing', '21', 'true', 'on', 'missing', '0')
+    >>> value(datetime(2024, 2, 29)), value(datetime(2024, 2, 29, 17, 5, 9))
+    ('2024-02-29', '2024-02-29 17:05')
     """
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "missing"
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, datetime):
-        return cell.isoformat(" ", "seconds")
-    return number(cell) if isinstance(cell, float) else str(cell)
+        return cell.isoformat(" ", "minutes").removesuffix(" 00:00")
+    if isinstance(cell, float):
+        return number(cell if abs(cell) > NOTHING * scale else 0.0)
+    return str(cell)
+
+
+def apart(difference: float, error: float) -> str:
+    """A difference and its error, to the two digits that the error has.
+
+    >>> apart(0.004666, 0.05213), apart(-12.3, 0)
+    ('0.005 ± 0.052', '−12.3 ± 0')
+    """
+    places = max(0, 1 - math.floor(math.log10(error))) if error > 0 else 4
+    return f"{_plain(f'{difference:.{places}f}')} ± {_plain(f'{error:.{places}f}')}"
 
 
 def parts(amounts: list[float], places: int = 2) -> list[str]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import torch
-from sklearn.base import OutlierMixin
+from sklearn.base import OutlierMixin, clone
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from diabolo.batches import Batches, Rows
+from diabolo.batches import Batch, Batches, Rows, drawn, joined
 from diabolo.evidence import Evidence
 from diabolo.neighbours import Neighbours
+from diabolo.errors import InvalidParameter
 from diabolo.params import Fraction, Natural
 from diabolo.randomness import mix, uniform_like
-from diabolo.tasks.task import BLOCK, Task
+from diabolo.scorer import Scorer
+from diabolo.tasks.task import BLOCK, Task, briefly
 from diabolo.thresholds import Conformal, Threshold
+from diabolo.trainer import Trainer
 from diabolo.variants import Variant
 
 CALIBRATION = 20_000  # held-out rows that evidence and p-values are learned from
+RESERVE = 2_000  # held-out rows kept in the model, so that partial_fit calibrates with old and new ones
+REHEARSED = 1_024  # training rows kept in the model where there are no neighbours, so that partial_fit forgets less
+RARE, FEW = 0.01, 0.05  # share of normal rows that is marked by default, and where few rows are held out
+STRANGEST = 0.1  # share of contaminated rows that is left out
 
 
 class AnomalyDetector(OutlierMixin, Task):
@@ -34,7 +42,8 @@ class AnomalyDetector(OutlierMixin, Task):
     A score is therefore ``-log p`` of the row's surprise plus ``-log p`` of its distance; normal rows score about 2.
     ``explain`` divides it among the values. ``neighbours=0`` leaves the autoencoder alone.
 
-    A float ``threshold`` is the share of normal rows that may be marked (conformal); or pass a ``Threshold``.
+    A float ``threshold`` is the share of normal rows that may be marked (conformal); or pass a ``Threshold``. By
+    default it is 1 %, or the smallest share, up to 5 %, that the held-out rows can tell: 2 of n + 1.
 
     Examples
     --------
@@ -50,11 +59,29 @@ class AnomalyDetector(OutlierMixin, Task):
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
     neighbours: Annotated[Natural, "normal rows kept to measure distances from; 0 for the autoencoder alone"] = 1024
-    threshold: Annotated[Threshold | Fraction, "share of normal rows that may be marked, or a Threshold"] = 0.01
+    threshold: Annotated[
+        Threshold | Fraction | None,
+        "share of normal rows that may be marked, or a Threshold; None: 0.01, or up to 0.05 where few rows are held out",
+    ] = None
     training: Annotated[
         Literal["mostly normal", "clean", "contaminated"],
         "contaminated: the strangest tenth of the rows is left out, and named in dropped_rows_",
     ] = "mostly normal"
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn from further rows, those of earlier fits kept in mind; the first call is ``fit``.
+
+        The columns stay as they were. Training goes on for a few epochs on the new rows and on kept ones, which stand
+        for all rows seen; evidence and threshold are learned anew from old and new held-out rows. The kept rows are
+        bounded and part of the model file.
+        """
+        if not hasattr(self, "autoencoder_"):
+            return self.fit(X, y, sample_weight)
+        self.check_params()
+        train, held_out = self._recalled(self._further(X, sample_weight))
+        self.history_ += self._train(train, held_out, briefly(self.trainer or Trainer()))
+        self._settle(train, held_out)
+        return self
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """How strange each row is, in nats, shape (n,); higher is stranger."""
@@ -70,11 +97,13 @@ class AnomalyDetector(OutlierMixin, Task):
 
     def predict(self, X: Any) -> np.ndarray:
         """-1 for anomalies, 1 for normal rows, shape (n,)."""
-        return np.where(self.threshold_.exceeded(self.anomaly_score(X)), -1, 1)
+        scores = self.anomaly_score(X)  # first, since it says so where there was no fit
+        return np.where(self.threshold_.exceeded(scores), -1, 1)
 
     def p_value(self, X: Any) -> np.ndarray:
         """The share of normal rows that score at least as high, shape (n,); calibrated on held-out rows."""
-        return self.threshold_.p_value(self.anomaly_score(X))
+        scores = self.anomaly_score(X)
+        return self.threshold_.p_value(scores)
 
     def explain(self, X: Any) -> np.ndarray:
         """Contributions in nats that add up to the score, shape (n, len(explained_names_))."""
@@ -86,9 +115,15 @@ class AnomalyDetector(OutlierMixin, Task):
 
     def nearest(self, X: Any, count: int = 2) -> Tensor | None:
         """The nearest kept normal rows of each row, prepared, shape (n, count, columns); None without neighbours."""
+        x = self._prepared(X)
         if self.neighbours_ is None:
             return None
-        return self.neighbours_.kept[self.neighbours_.nearest(self._prepared(X), count)]
+        return self.neighbours_.kept[self.neighbours_.nearest(x, count)]
+
+    def scorer(self) -> Scorer:
+        """The score of one row at a time, in tens of microseconds; as the detector is now, for tables of numbers."""
+        check_is_fitted(self, "autoencoder_")
+        return Scorer(self.preparation_.schema_, self.autoencoder_, self.evidence_, self.neighbours_)
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with ``anomaly_score``, ``p_value`` and ``anomaly`` behind its columns, in place of older ones."""
@@ -148,56 +183,80 @@ class AnomalyDetector(OutlierMixin, Task):
             for score in (self._verdict, lambda rows: self.linear_(rows).nll)
         )
 
+    def _rounds(self, train: Batches, held_out: Batches) -> Iterator[tuple[Batches, Batches, Batches]]:
+        """Contaminated rows are learned from twice: all of them, then all but the strangest.
+
+        The threshold sees every held-out row both times: p-values are too large, if anything, never too small.
+        """
+        self.reserve_ = Batch(torch.empty(0, *self.preparation_.schema_.shape))
+        if self.training == "contaminated" and not (isinstance(train, Rows) and isinstance(held_out, Rows)):
+            raise InvalidParameter(
+                "training='contaminated' scores the rows it learns from and needs them in memory; this file is too "
+                "large for that. Fit a sample of its rows, or leave out known anomalies and fit as 'mostly normal'."
+            )
+        yield train, held_out, held_out
+        if self.training == "contaminated":
+            kept = self._sifted(train)
+            yield (kept, kept, kept) if held_out is train else (kept, self._sifted(held_out), held_out)
+
+    def _recalled(self, new: Rows) -> tuple[Rows, Rows]:
+        """The new rows together with the kept ones: to train on, and to calibrate with."""
+        new = self._sifted(new) if self.training == "contaminated" else new
+        luck = np.random.default_rng(mix(self.seed_, self.rows_seen_)).random()  # so that single rows are held out too
+        count = int(new.rows * self.validation + luck)
+        self.reserve_ = joined(self.reserve_, new[:count].all)
+        train, held_out = (Rows(each.x, each.weight) for each in (joined(self.memory_, new[count:].all), self.reserve_))
+        return train, held_out if held_out.rows > 1 else train
+
+    def _sifted(self, rows: Rows) -> Rows:
+        """The rows without the strangest; their numbers go to ``dropped_rows_``."""
+        order = np.argsort(self._added(self._raw(rows.all.x)), kind="stable")
+        count = len(order) - int(STRANGEST * len(order))
+        self.dropped_rows_ = np.union1d(self.dropped_rows_, rows.numbers[order[count:]])
+        return rows[torch.from_numpy(np.sort(order[:count]))]
+
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         schema = self.preparation_.schema_
-        kept = _some(train, self.neighbours, self.seed_) if self.neighbours else None
-        self.neighbours_ = None if kept is None else Neighbours(schema, kept)
-        x = _some(held_out, CALIBRATION, self.seed_)
-        if held_out is train and self.neighbours_ is not None:
-            x = self.neighbours_.kept
-        views = self._raw(x, seen=held_out is train)
-        self.evidence_ = {name: Evidence().fit(raw) for name, raw in views.items()}
-        self.usual_ = self._each(x, lambda rows: self.autoencoder_(rows).errors).mean(0)
-        given = self.threshold
-        self.threshold_ = (given if isinstance(given, Threshold) else Conformal(given)).fit(self._added(views))
+        self.memory_ = drawn(train, self.neighbours or REHEARSED, self.seed_)
+        self.neighbours_ = Neighbours(schema, self.memory_.x) if self.neighbours else None
+        rows = self.memory_ if held_out is train else drawn(held_out, CALIBRATION, self.seed_)
+        views = self._raw(rows.x)
+        self.evidence_ = {name: Evidence().fit(raw, rows.weight) for name, raw in views.items()}
+        self.usual_ = self._each(rows.x, lambda x: self.autoencoder_(x).errors).mean(0)
+        self.threshold_ = self._threshold(len(rows)).fit(self._added(views), rows.weight)
+        if held_out is not train:
+            self.reserve_ = drawn(Rows(rows.x, rows.weight), RESERVE, self.seed_)
 
-    def _raw(self, x: Tensor, *, seen: bool) -> dict[str, np.ndarray]:
-        """The views of many rows; rows that are kept themselves (``seen``) are measured from the others."""
+    def _threshold(self, rows: int) -> Threshold:
+        """A threshold to fit to as many rows; the default marks the strangest of them, if not more than 1 in 20."""
+        if isinstance(self.threshold, Threshold):
+            return clone(self.threshold)
+        return Conformal(min(max(RARE, 2 / (rows + 1)), FEW) if self.threshold is None else self.threshold)
+
+    def _raw(self, x: Tensor) -> dict[str, np.ndarray]:
+        """The views of many rows."""
         with torch.inference_mode():
             blocks = [self._views(block) for block in x.split(BLOCK)]
-        views = {name: torch.cat([block[name] for block in blocks]).numpy() for name in blocks[0]}
-        if seen and self.neighbours_ is not None:
-            views["distance"] = self.neighbours_.alone.numpy()
-        return views
+        return {name: torch.cat([block[name] for block in blocks]).numpy() for name in blocks[0]}
 
     def _state(self) -> dict[str, Tensor]:
         state = {f"threshold.{name}": torch.as_tensor(each) for name, each in self.threshold_.state().items()}
         for view, evidence in self.evidence_.items():
             state |= {f"{view}.{name}": torch.as_tensor(each) for name, each in evidence.state().items()}
         if self.neighbours_ is not None:
-            state |= {"kept": self.neighbours_.kept, "scale": self.neighbours_.scale}
+            state |= {"scale": self.neighbours_.scale}
+        for name, rows in {"memory": self.memory_, "reserve": self.reserve_}.items():
+            state |= {f"{name}.x": rows.x, f"{name}.weight": joined(rows, rows[:0]).weight}
         return state | {"usual": self.usual_}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         self.usual_ = state["usual"]
-        schema, near = self.preparation_.schema_, "kept" in state
-        self.neighbours_ = Neighbours.of(schema, state["kept"], state["scale"]) if near else None
+        schema, near = self.preparation_.schema_, "scale" in state
+        self.memory_, self.reserve_ = (Batch(state[f"{name}.x"], state[f"{name}.weight"]) for name in ("memory", "reserve"))
+        self.neighbours_ = Neighbours.of(schema, self.memory_.x, state["scale"]) if near else None
         views = ["surprise", "distance"] if near else ["surprise"]
         self.evidence_ = {view: Evidence().restore(_part(state, view)) for view in views}
-        given = self.threshold
-        self.threshold_ = given if isinstance(given, Threshold) else Conformal(given)
-        self.threshold_.restore(_part(state, "threshold"))
-
-
-def _some(rows: Batches, count: int, seed: int) -> Tensor:
-    """At most ``count`` rows, drawn with the seed."""
-    found, size = [], 0
-    for batch in rows.shuffled(min(count, rows.rows), mix(seed, -2), 0):
-        found.append(batch.x)
-        size += len(batch)
-        if size >= count:
-            break
-    return torch.cat(found)[:count]
+        self.threshold_ = self._threshold(len(self.reserve_)).restore(_part(state, "threshold"))
 
 
 def _part(state: Mapping[str, Tensor], name: str) -> dict[str, np.ndarray]:

@@ -46,7 +46,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         """``X`` with every missing value filled in, of the type of ``X``."""
         rows = self.rows(X)
         filled = self._each(self.preparation_.transform(rows), self._fill)
-        return self.preparation_.inverse_transform(filled, like=rows, keep=True)
+        return self._back(filled, X, rows, keep=True)
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The completed batch."""

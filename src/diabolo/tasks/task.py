@@ -18,12 +18,13 @@ from typing import Annotated, Any, ClassVar, Self, final
 import numpy as np
 import pyarrow as pa
 import torch
+from sklearn.base import clone
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
 from diabolo import artifact
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batches, Rows, contents
+from diabolo.batches import Batches, Rows, contents, in_blocks
 from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter
 from diabolo.params import Fraction, Params, Seed
 from diabolo.preparation import Preparation, Streamed
@@ -38,6 +39,7 @@ TRIALS = 2_000  # held-out rows on which the task is compared with a linear auto
 PROBE = 16  # rows kept in the model file with what the task says of them
 BLOCK = 4096  # rows scored at once: small enough for the caches, large enough for the matrix products
 IN_MEMORY = 1 << 30  # bytes of a decoded file that are trained from memory; larger files are streamed
+FURTHER = 5  # epochs of a partial_fit at most
 COPIES = 10  # copies per row, on average, up to which whole weights repeat rows; beyond, they weigh them
 
 
@@ -69,11 +71,22 @@ class Task(Params, ABC):
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(_counted(rows, weight))
-        for train, valid, held_out in self._rounds(*self._split(rows, weight)):
+        train, held_out = self._split(rows, weight)
+        self.rows_seen_ = train.rows + (held_out.rows if held_out is not train else 0)
+        for train, valid, held_out in self._rounds(train, held_out):
             self.autoencoder_ = self._build()
             self.history_ = self._train(train, valid, self.trainer or Trainer())
             self._settle(train, held_out)
         return self
+
+    def _further(self, X: Any, sample_weight: Any) -> Rows:
+        """Rows for a fitted task to learn from, prepared as those before."""
+        rows = self.rows(X)
+        weight = _weights(sample_weight, rows, fewest=1)
+        self.dropped_rows_ = np.empty(0, np.int64)
+        new = self._shuffled(self.preparation_.transform(rows), weight, mix(self.seed_, self.rows_seen_))
+        self.rows_seen_ += new.rows
+        return new
 
     def _rounds(self, train: Batches, held_out: Batches) -> Iterator[tuple[Batches, Batches, Batches]]:
         """Rows to train on, to stop training by and to calibrate with, for each time that ``fit`` learns anew."""
@@ -183,7 +196,8 @@ class Task(Params, ABC):
     def _beside(self, train: Batches) -> Autoencoder:
         """The closed-form linear autoencoder of the same width, fitted to the same rows."""
         linear = Linear(latent=self._variant().latent)
-        autoencoder = linear.build(self.preparation_.schema_)
+        with seeded(self.seed_):
+            autoencoder = linear.build(self.preparation_.schema_)
         linear.train(autoencoder, Trainer(), train, None, seed=self.seed_)
         return autoencoder
 
@@ -209,6 +223,7 @@ class Task(Params, ABC):
             "task": type(self).__name__,
             "variant": repr(self._variant()),
             "data": {
+                "seen": self.rows_seen_,
                 "rows": train,
                 "held out": held_out,
                 "left out": len(self.dropped_rows_),
@@ -270,6 +285,7 @@ class Task(Params, ABC):
             self.feature_names_in_ = np.array(schema.sources, dtype=object)
         self.history_ = [Epoch(**epoch) for epoch in manifest["history"]]
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
+        self.rows_seen_ = self.card_["data"]["seen"]
         self.comparison_ = self.card_["comparison"]
         self.autoencoder_ = _rebuilt(self._variant(), schema, _group(tensors, "autoencoder"))
         self.linear_ = _rebuilt(Linear(latent=self._variant().latent), schema, _group(tensors, "linear"))
@@ -280,21 +296,15 @@ class Task(Params, ABC):
         """``X`` as this task reads it: an array or an Arrow table, checked against the columns seen in fit."""
         check_is_fitted(self, "autoencoder_")
         rows = self._rows(X, first=False)
-        return pa.Table.from_batches(rows.batches(), rows.schema) if isinstance(rows, Source) else rows
+        return rows.table() if isinstance(rows, Source) else rows
 
     def _prepared(self, X: Any) -> Tensor:
-        return self.preparation_.transform(self.rows(X))
+        rows = self.rows(X)  # first, since it says so where there was no fit
+        return self.preparation_.transform(rows)
 
     def _each(self, x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
-        """``read`` over blocks of prepared rows, one after the other.
-
-        Blocks are filled up to a multiple of 16 rows: matrix products of fewer than 4 rows are rounded differently,
-        and a row must get the same answer alone and among others.
-        """
-        rows = len(x)
-        x = torch.cat([x, x[-1:].expand(-rows % 16, *x.shape[1:])])
-        with torch.inference_mode():
-            return torch.cat([read(block) for block in x.split(BLOCK)])[:rows] if rows else read(x)
+        """``read`` of prepared rows; a row gets the same answer alone and among others."""
+        return in_blocks(x, read)
 
     def encode(self, X: Any) -> np.ndarray:
         """The code of each row, shape (n, latent)."""
@@ -303,7 +313,12 @@ class Task(Params, ABC):
     def reconstruct(self, X: Any) -> Any:
         """What the autoencoder makes of each row, in the units and the type of ``X``."""
         rows = self.rows(X)
-        return self.preparation_.inverse_transform(self._each(self.preparation_.transform(rows), self.autoencoder_.best), like=rows)
+        return self._back(self._each(self.preparation_.transform(rows), self.autoencoder_.best), X, rows)
+
+    def _back(self, x: Tensor, X: Any, rows: np.ndarray | pa.Table, *, keep: bool = False) -> Any:
+        """Prepared rows in the units and the type of ``X``; as an Arrow table where ``X`` is a file."""
+        like = X if isinstance(rows, pa.Table) and not isinstance(X, (str, Path, Source)) else rows
+        return self.preparation_.inverse_transform(x, like=like, keep=keep)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters; ``variant__latent`` works also where the variant was given by name."""
@@ -327,6 +342,11 @@ def resolve(variant: Variant | str) -> Variant:
     if variant not in named():
         raise InvalidParameter(f"No variant is called {variant!r}. Choose one of: {', '.join(named())}.")
     return named()[variant]()
+
+
+def briefly(trainer: Trainer) -> Trainer:
+    """The same training for a few epochs, and apart from its checkpoint."""
+    return clone(trainer).set_params(epochs=min(trainer.epochs, FURTHER), checkpoint=None)
 
 
 def fingerprint(schema: Schema) -> str:
@@ -361,7 +381,7 @@ def _gathered(source: Source) -> pa.Table | None:
     return pa.Table.from_batches(batches, source.schema)
 
 
-def _weights(sample_weight: Any, rows: np.ndarray | pa.Table | Source) -> Tensor | None:
+def _weights(sample_weight: Any, rows: np.ndarray | pa.Table | Source, fewest: int = 2) -> Tensor | None:
     if sample_weight is None:
         return None
     if isinstance(rows, Source):
@@ -370,8 +390,8 @@ def _weights(sample_weight: Any, rows: np.ndarray | pa.Table | Source) -> Tensor
         checked = _check_sample_weight(sample_weight, np.empty((len(rows), 1)), ensure_non_negative=True)
     except ValueError as error:
         raise InvalidParameter(str(error)) from None
-    if (checked > 0).sum() < 2:
-        raise InvalidParameter("At least 2 rows must have a sample_weight above 0 to learn from.")
+    if (checked > 0).sum() < fewest:
+        raise InvalidParameter(f"At least {fewest} of the rows must have a sample_weight above 0 to learn from.")
     return torch.as_tensor(checked, dtype=torch.float32)
 
 
