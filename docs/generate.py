@@ -32,7 +32,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "around": ("Around a task", ("explain", "evaluate", "report", "stream", "checks", "catalogue", "doctor")),
     "data": ("Data", ("schema", "readers", "writers", "preparation")),
     "training": ("Training", ("variants", "trainer", "batches", "checkpoints", "distributed", "schedules")),
-    "decisions": ("Decisions", ("thresholds", "evidence")),
+    "decisions": ("Decisions", ("thresholds", "evidence", "scorer")),
     "parts": (
         "Parts",
         (

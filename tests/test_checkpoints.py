@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from diabolo import checkpoints
+from diabolo import artifact, checkpoints
 from diabolo.batches import Rows
 from diabolo.distributed import World
 from diabolo.errors import Interrupted, InvalidArtifact, InvalidParameter
@@ -137,6 +137,23 @@ def test_sigterm_saves_and_leaves_and_training_goes_on(tmp_path: Path) -> None:
     assert equal(resumed, whole)
 
 
+def test_sigterm_does_not_wait_for_the_next_good_state(tmp_path: Path) -> None:
+    class Stopping(nn.Linear):
+        calls = 0
+
+        def losses(self, x: Tensor, given: Tensor | None = None) -> dict[str, Tensor]:
+            self.calls += 1
+            if self.calls == 21:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return {"nll": self(x).square().sum(1)}
+
+    model = Stopping(6, 1)
+    with pytest.raises(Interrupted):
+        Trainer(epochs=1, batch_size=1, checkpoint=str(tmp_path / "state")).fit(model, Rows(some(40)))  # type: ignore[arg-type]
+    assert model.calls == 21
+    assert artifact.read(tmp_path / "state")[0]["progress"]["step"] == 16
+
+
 def test_sigterm_at_the_very_end_is_heeded_too(tmp_path: Path) -> None:
     trainer = Trainer(epochs=2, checkpoint=str(tmp_path / "state"))
     autoencoder = built()
@@ -173,12 +190,11 @@ def test_killed_anywhere_it_ends_with_the_same_bits(tmp_path: Path) -> None:
         {**saving, "at": [1, 21]},  # in the middle of an epoch, five steps after a good state
         {**saving, "save": 3, "before": True},  # the new state written, the old one not yet replaced
         {**saving, "save": 2, "before": False},  # just replaced
-        {**saving, "at": [3, 40]},
-        {**saving, "at": [4, 43]},
+        {**saving, "at": [4, 43]},  # at the last batch
         saving,
     ]
     ends, results = launch(lives)
-    assert ends == [0, *[-signal.SIGKILL] * 6, 0]
+    assert ends == [0, *[-signal.SIGKILL] * 5, 0]
     assert results[0] == results[1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -126,6 +127,17 @@ def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         with quiet as step:
             step(1, "one")
     assert capsys.readouterr() == ("", "")
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for name, value in {"TERM": "xterm", "FORCE_COLOR": "1", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with Talk().progress("Learning", 3) as step:
+        step(1, "epoch 1")
+    err = capsys.readouterr().err
+    assert "Learning" in err
+    assert not re.search(r"\x1b\[(\d+;)*(3\d|4\d|9\d)", err)
 
 
 def test_json_is_always_valid(capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,6 +113,7 @@ def test_more_rows_narrow_the_interval() -> None:
         pl.Series([1, -1, 1]),
         pa.array(["normal", "anomaly", "normal"]),
         pa.chunked_array([[0], [1, 0]]),
+        pa.chunked_array([pa.array([each]).dictionary_encode() for each in ("normal", "anomaly", "normal")]),
         pa.array(["normal", "anomaly", "normal"]).dictionary_encode(),
     ],
     ids=str,

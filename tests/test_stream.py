@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from diabolo import stream
-from diabolo.errors import InvalidData
+from diabolo.errors import InvalidData, SchemaMismatch
 from diabolo.readers import open_source
 from diabolo.thresholds import false_discovery
 
@@ -132,11 +133,13 @@ def test_columns_are_gathered() -> None:
 
 def test_written_rows_and_anomalies_are_counted(tmp_path: Path) -> None:
     steps = []
-    rows, marked = stream.write(scored(1000, 4), str(tmp_path / "out.csv"), None, lambda rows, now: steps.append(rows))
+    results = stream.watched(scored(1000, 4), lambda rows, now: steps.append((rows, now)))
+    rows, marked = stream.write(results, str(tmp_path / "out.csv"))
     written = pa.Table.from_batches(open_source(tmp_path / "out.csv").batches())
     assert written["x"].to_pylist() == list(range(1000))
     assert marked == sum(written["anomaly"].to_pylist())
-    assert (rows, steps) == (1000, [250] * 4)
+    assert rows == 1000
+    assert steps == [(250, "250 rows"), (250, "500 rows"), (250, "750 rows"), (250, "1,000 rows")]
 
 
 def test_rows_without_verdicts_are_counted_too(tmp_path: Path) -> None:
@@ -187,6 +190,38 @@ def test_results_keep_rows_and_order(hundred: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(stream, "ROWS", 8)
     got = pa.Table.from_batches(stream.results(Same(), open_source(hundred)))
     assert got["a"].to_pylist() == list(range(100))
+
+
+class Refusing:
+    """A task that takes no row whose ``a`` is 20; like Preparation, it counts rows from the start of its batch."""
+
+    def __init__(self) -> None:
+        self.preparation_ = self
+
+    def transform(self, batch: pa.RecordBatch, where: Callable[[int], str] = "row {}".format) -> None:
+        if 20 in batch["a"].to_pylist():
+            raise InvalidData(f"{where(batch['a'].to_pylist().index(20))}: 20 was given.")
+
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self.transform(batch)
+        return batch
+
+
+def test_an_error_names_the_file_and_the_row_in_the_file(hundred: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "ROWS", 8)
+    source = open_source(hundred)
+    with pytest.raises(InvalidData, match=f"^{re.escape(source.locate(20))}: 20 was given"):
+        list(stream.results(Refusing(), source))
+
+
+def test_an_error_without_a_row_names_the_file(hundred: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def transform(batch: pa.RecordBatch, where: object = None) -> None:
+        raise SchemaMismatch("The column 'c' is missing.")
+
+    task = Refusing()
+    monkeypatch.setattr(task, "transform", transform)
+    with pytest.raises(SchemaMismatch, match=r"hundred\.csv: The column 'c' is missing"):
+        list(stream.results(task, open_source(hundred)))
 
 
 def test_a_source_without_rows_still_has_columns(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from diabolo.batches import Rows
 from diabolo.checkpoints import Moving
 from diabolo.distributed import Replicated, World
 from diabolo.errors import DiaboloWarning, InvalidData, InvalidParameter, TrainingFailed
-from diabolo.randomness import seeded
+from diabolo.randomness import normal_like, seeded
 from diabolo.schema import numbers
 from diabolo.trainer import Epoch, Trainer
 from diabolo.variants import VAE, Adversarial, Denoising, Vanilla, Variant
@@ -238,6 +238,20 @@ def test_global_random_state_is_not_used() -> None:
         Trainer(epochs=2).fit(autoencoder, Rows(some(40)), seed=9, on_epoch=lambda epoch: torch.rand(3))
         runs.append(autoencoder)
     assert equal(*runs)
+
+
+def test_every_step_has_its_own_noise() -> None:
+    class Listening(nn.Linear):
+        drawn: list[Tensor]
+
+        def losses(self, x: Tensor, given: Tensor | None = None) -> dict[str, Tensor]:
+            self.drawn.append(normal_like(x[:1]))
+            return {"nll": self(x).square().sum(1)}
+
+    model = Listening(6, 1)
+    model.drawn = []
+    Trainer(epochs=3, batch_size=10).fit(model, Rows(some(40)))  # type: ignore[arg-type]
+    assert len(torch.cat(model.drawn).unique(dim=0)) == 3 * 4
 
 
 def test_the_seed_decides() -> None:

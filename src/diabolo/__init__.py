@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diabolo.checks import check_variant
+    from diabolo.checks import check_task, check_variant
     from diabolo.errors import DiaboloError, DiaboloWarning
     from diabolo.tasks import load
     from diabolo.tasks.anomaly_detector import AnomalyDetector
@@ -31,6 +31,7 @@ __all__ = [
     "Imputer",
     "Trainer",
     "Variant",
+    "check_task",
     "check_variant",
     "load",
 ]
@@ -42,6 +43,7 @@ _HOME = {
     "Imputer": "diabolo.tasks.imputer",
     "Trainer": "diabolo.trainer",
     "Variant": "diabolo.variants",
+    "check_task": "diabolo.checks",
     "check_variant": "diabolo.checks",
     "load": "diabolo.tasks",
 }

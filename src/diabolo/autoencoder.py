@@ -1,9 +1,9 @@
 """The whole idea: corruption -> encoder -> bottleneck -> decoder -> likelihood, with nothing averaged inside.
 
-                 seen            h             z             output           errors (-log p of each value)
-    x --corruption--> encoder --> bottleneck --> decoder --> likelihood <-- x
-                                     |                           |
-                                  costs (nats per row)        nll = errors added up over the values of a row
+             seen            h             z             output           errors (-log p of each value)
+x --corruption--> encoder --> bottleneck --> decoder --> likelihood <-- x
+                                 |                           |
+                              costs (nats per row)        nll = errors added up over the values of a row
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class Likelihood(nn.Module, ABC):
         """The distribution of the values; its ``sample``, ``mean`` and ``mode`` have the shape of the rows."""
 
     @abstractmethod
-    def errors(self, h: Float[Tensor, "n width *grid"], x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
+    def errors(
+        self, h: Float[Tensor, "n width *grid"], x: Float[Tensor, "n *features"]
+    ) -> Float[Tensor, "n *features"]:
         """-log p of each value in nats, without building the distribution."""
 
     @abstractmethod
@@ -121,6 +123,8 @@ class Autoencoder(nn.Module):
     while it is hidden. In training the corruption hides; in evaluation every value is hidden in its turn, together
     with those of the same number, so that nll is the sum of ``-log p(value | the values of other turns)``.
     """
+
+    turns: Tensor | None
 
     def __init__(
         self,
@@ -155,15 +159,15 @@ class Autoencoder(nn.Module):
         By default that is ``x`` itself, corrupted in training mode; the sampling happens in training mode only.
         """
         if seen is None and self.turns is not None and not self.training:
-            return self._in_turns(x, given)
+            return self._in_turns(x, self.turns, given)
         if seen is None:
             seen = self.corruption(x) if self.training and self.corruption is not None else x
-        observed = ~x.isnan()
+        observed = x == x  # NaN equals nothing
         if self.training and self.samples > 1:
             return self._weighted_trip(x, observed, seen, given)
         code = self.bottleneck(self.encoder(seen, given))
         output = self.decoder(code.z, given)
-        errors = self._errors(output, x, observed if self.turns is None else observed & seen.isnan())
+        errors = self._errors(output, x, observed, observed if self.turns is None else observed & seen.isnan())
         return Reconstruction(x, observed, seen, code, output, errors, errors.flatten(1).sum(1), given)
 
     def losses(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> dict[str, Float[Tensor, "n"]]:
@@ -171,7 +175,7 @@ class Autoencoder(nn.Module):
         trip = self(x, given)
         costs = {"nll": trip.nll, **trip.code.costs}
         if self.training:
-            costs |= {penalty.name: penalty(self, trip) for penalty in self.penalties}  # type: ignore[misc]
+            costs |= {penalty.name: penalty(self, trip) for penalty in self.penalties}
         return costs
 
     def encode(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> Code:
@@ -194,26 +198,22 @@ class Autoencoder(nn.Module):
         grid = getattr(self.decoder, "grid", ()) if self.bottleneck.grid else ()
         return self.decode(self.bottleneck.sample(n, grid), given).sample()
 
-    def _in_turns(self, x: Tensor, given: Tensor | None) -> Reconstruction:
+    def _in_turns(self, x: Tensor, turn: Tensor, given: Tensor | None) -> Reconstruction:
         """Every value while it is hidden; the code and its costs are means over the turns."""
-        hidden = self._hidden()
+        hidden = turns.hidden(turn)
         code = self.bottleneck(turns.encoded(self.encoder, x, hidden, given))
-        of = self.turns.index_select(0, self.likelihood.owners().to(x.device))
+        of = turn.index_select(0, self.likelihood.owners().to(turn.device))
         output, observed = turns.decoded(self.decoder, code.z, of, len(hidden), given), ~x.isnan()
-        errors = self._errors(output, x, observed)
+        errors = self._errors(output, x, observed, observed)
         z, *costs = (turns.averaged(each, len(hidden)) for each in (code.z, *code.costs.values()))
         code = Code(z, dict(zip(code.costs, costs, strict=True)))
         return Reconstruction(x, observed, x, code, output, errors, errors.flatten(1).sum(1), given)
 
-    def _hidden(self) -> Bool[Tensor, "turns *features"]:
-        """Which values are hidden in which turn."""
-        turn = torch.arange(int(self.turns.max()) + 1, device=self.turns.device)
-        return self.turns == turn.view(-1, *[1] * self.turns.dim())
-
-    def _errors(self, output: Tensor, x: Tensor, observed: Tensor) -> Tensor:
-        if observed.all():
-            return self.likelihood.errors(output, x)
-        return torch.where(observed, self.likelihood.errors(output, torch.where(observed, x, 0.0)), 0.0)
+    def _errors(self, output: Tensor, x: Tensor, observed: Tensor, judged: Tensor) -> Tensor:
+        """-log p of each value that is judged, 0 of the others."""
+        whole = bool(observed.all())
+        errors = self.likelihood.errors(output, x if whole else torch.where(observed, x, 0.0))
+        return errors if whole and judged is observed else torch.where(judged, errors, 0.0)
 
     def _weighted_trip(self, x: Tensor, observed: Tensor, seen: Tensor, given: Tensor | None) -> Reconstruction:
         """K draws per row; errors weighed so that they and the cost of the code add up to the importance bound."""
@@ -221,7 +221,8 @@ class Autoencoder(nn.Module):
         code = self.bottleneck.draw(self.encoder(seen, given), k)
         conditions = None if given is None else given.repeat_interleave(k, 0)
         output = self.decoder(code.z, conditions)
-        errors = self._errors(output, x.repeat_interleave(k, 0), observed.repeat_interleave(k, 0))
+        observed_k = observed.repeat_interleave(k, 0)
+        errors = self._errors(output, x.repeat_interleave(k, 0), observed_k, observed_k)
         nll = errors.flatten(1).sum(1).view(n, k)
         total = nll + sum(code.costs.values()).view(n, k)  # type: ignore[union-attr]
         bound = math.log(k) - torch.logsumexp(-total, 1)

@@ -160,16 +160,16 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     task, source = load(model), _open(data, format)
     if only_scores or explain or fdr is not None or fail_on_anomaly:
         _check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
-    results = stream.results(task, source)
-    if fdr is not None:
-        results = stream.controlled(results, fdr)
-    if explain:
-        results = stream.explained(results, task)
-    if only_scores:
-        results = stream.verdicts(results)
     shown = output != "-" or not sys.stdout.isatty()
     with talk.progress("Scoring", source.rows, shown) as step:
-        rows, marked = stream.write(results, output, output_format, step)
+        results = stream.watched(stream.results(task, source), step)
+        if fdr is not None:
+            results = stream.controlled(results, fdr)
+        if explain:
+            results = stream.explained(results, task)
+        if only_scores:
+            results = stream.verdicts(results)
+        rows, marked = stream.write(results, output, output_format)
     talk.say(f"{rows:,} rows" + (f", {marked:,} of them anomalies" if marked is not None else ""))
     if fail_on_anomaly and marked:
         raise typer.Exit(ANOMALIES)
@@ -195,10 +195,11 @@ def explain(
     from diabolo.explain import reasons
 
     detector, source = _detector(model, "explain is"), _open(data, format)
-    if rows is None:
-        numbers, picked = stream.strangest(stream.results(detector, source), top)
-    else:
-        numbers, picked = stream.picked(source, _row_numbers(rows))
+    with Talk().progress("Scoring", source.rows) as step:
+        if rows is None:
+            numbers, picked = stream.strangest(stream.watched(stream.results(detector, source), step), top)
+        else:
+            numbers, picked = stream.picked(source, _row_numbers(rows))
     told = [replace(each, row=number) for each, number in zip(reasons(detector, picked), numbers, strict=True)]
     if as_json:
         emit([asdict(each) for each in told])
@@ -224,7 +225,9 @@ def evaluate(
 
     detector, source = _detector(model, "evaluate is"), _open(data, format)
     _check_column(labels, source)
-    truth, scores, marked = stream.columns(stream.results(detector, source), labels, "anomaly_score", "anomaly")
+    with Talk().progress("Scoring", source.rows) as step:
+        results = stream.watched(stream.results(detector, source), step)
+        truth, scores, marked = stream.columns(results, labels, "anomaly_score", "anomaly")
     figures = detection(truth, scores, marked.to_numpy())
     if as_json:
         emit(figures)
@@ -256,7 +259,9 @@ def report(
 
 @app.command(
     cls=Command,
-    epilog=examples("diabolo show variants", "diabolo show detect", "diabolo show VAE", "diabolo show pump.diabolo"),
+    epilog=examples(
+        "diabolo show variants", "diabolo show detect", "diabolo show Trainer", "diabolo show pump.diabolo"
+    ),
 )
 def show(
     what: Annotated[
@@ -355,10 +360,10 @@ def _learned(task: Task, output: Path) -> str:
     verdict = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
     return (
         f"Learned {len(schema.sources) - len(schema.dropped)} columns in {len(task.history_)} epochs.{aside}\n"
-        f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}: on {told['rows']} held-out\n"
-        f"rows, {told['measure']}: {told['deep']:.3g}, with PCA {told['linear']:.3g} (difference "
-        f"{told['difference']:.2g} +- {told['error']:.2g}).\n"
-        f"Wrote {output}"
+        f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
+        f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
+        f"{told['difference']:.2g} +- {told['error']:.2g} on {told['rows']} held-out rows\n"
+        f"Wrote {output}. Next: diabolo run {output} NEW_DATA"
     )
 
 

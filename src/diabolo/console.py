@@ -75,6 +75,7 @@ class Talk:
 
     def say(self, text: str) -> None:
         if not self.quiet:
+            sys.stdout.flush()  # keeps the two streams in order where they end in one place
             print(text, file=sys.stderr)
 
     @contextmanager

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
@@ -17,24 +16,37 @@ class Ensemble(nn.Module):
     """``members`` side by side: every weight is stacked on a new axis 0 and every product is a batched product.
 
     Errors, nll and costs are the means over the members, the code is the members' codes one after the other
-    (n, members * latent), and the best value is their median.
+    (n, members * latent), and the best value is their median (of categories the lower one, where two are in the
+    middle). Members draw noise of their own and learn as if they were alone.
+
+    >>> import torch
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Vanilla
+    >>> ensemble = Vanilla(latent=2, members=3).build(numbers(5))
+    >>> ensemble(torch.zeros(4, 5)).code.z.shape
+    torch.Size([4, 6])
     """
 
     def __init__(self, members: Sequence[Autoencoder]) -> None:
         super().__init__()
+        first, learned = members[0], members[0].state_dict()
         weights, buffers = stack_module_state(list(members))
         self.weights = nn.ParameterDict({_flat(name): nn.Parameter(each.detach()) for name, each in weights.items()})
-        self.names = {"weights": list(weights), "buffers": list(buffers)}
-        for name, each in buffers.items():
-            self.register_buffer(f"buffer_{_flat(name)}", each.detach())
-        self._member = [_Call(deepcopy(members[0]))]  # in a list, so that its weights are nobody's parameters
+        self.moving = {name: f"moving_{_flat(name)}" for name in buffers if name in learned}
+        self.constant = {name: f"constant_{_flat(name)}" for name in buffers if name not in learned}
+        for name, place in self.moving.items():
+            self.register_buffer(place, buffers[name].detach())
+        for name, place in self.constant.items():  # the same in all members, such as the turns
+            self.register_buffer(place, first.get_buffer(name), persistent=False)
+        self.names = list(weights)
+        self._member = [_Call(deepcopy(first))]  # in a list, so that its weights are nobody's parameters
 
     def forward(self, x: Tensor, given: Tensor | None = None) -> Reconstruction:
-        """One trip through every member."""
-        z, errors, nll, costs = self._each(_trip, x, given)
+        """One trip through every member; ``output`` is theirs, (members, n, width)."""
+        z, output, errors, nll, costs = self._each(_trip, x, given)
         code = Code(z.transpose(0, 1).flatten(1, 2), {name: each.mean(0) for name, each in costs.items()})
         observed = ~x.isnan()
-        return Reconstruction(x, observed, x, code, z, errors.mean(0), nll.mean(0))
+        return Reconstruction(x, observed, x, code, output, errors.mean(0), nll.mean(0), given)
 
     def losses(self, x: Tensor, given: Tensor | None = None) -> dict[str, Tensor]:
         """Every cost of every row in nats, averaged over the members."""
@@ -42,8 +54,9 @@ class Ensemble(nn.Module):
         return {name: each.mean(0) for name, each in costs.items()}
 
     def encode(self, x: Tensor, given: Tensor | None = None) -> Code:
-        """The members' codes, one after the other."""
-        return self(x, given).code
+        """The members' codes, one after the other, and the means of their costs."""
+        z, costs = self._each(_encoded, x, given)
+        return Code(z.transpose(0, 1).flatten(1, 2), {name: each.mean(0) for name, each in costs.items()})
 
     def best(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """The median of the members' best values."""
@@ -56,10 +69,14 @@ class Ensemble(nn.Module):
 
     def _each(self, read: Callable[..., Any], x: Tensor, given: Tensor | None) -> Any:
         """``read(member, x, given)`` for all members at once."""
-        call = self._member[0]
-        weights = {f"member.{name}": self.weights[_flat(name)] for name in self.names["weights"]}
-        buffers = {f"member.{name}": getattr(self, f"buffer_{_flat(name)}") for name in self.names["buffers"]}
-        return vmap(lambda own: functional_call(call, own, (read, x, given)), randomness="different")(weights | buffers)
+        own = {f"member.{name}": self.weights[_flat(name)] for name in self.names}
+        own |= {f"member.{name}": self.get_buffer(place) for name, place in self.moving.items()}
+        same = {f"member.{name}": self.get_buffer(place) for name, place in self.constant.items()}
+
+        def call(mine: dict[str, Tensor]) -> Any:
+            return functional_call(self._member[0], mine | same, (read, x, given))
+
+        return vmap(call, randomness="different")(own)
 
 
 class _Call(nn.Module):
@@ -73,9 +90,16 @@ class _Call(nn.Module):
         return read(self.member, x, given)
 
 
-def _trip(member: Autoencoder, x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+def _trip(
+    member: Autoencoder, x: Tensor, given: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Tensor]]:
     trip = member(x, given)
-    return trip.code.z, trip.errors, trip.nll, dict(trip.code.costs)
+    return trip.code.z, trip.output, trip.errors, trip.nll, dict(trip.code.costs)
+
+
+def _encoded(member: Autoencoder, x: Tensor, given: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+    code = member.encode(x, given)
+    return code.z, dict(code.costs)
 
 
 def _flat(name: str) -> str:

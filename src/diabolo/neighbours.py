@@ -1,105 +1,107 @@
-"""Neighbours: how far a row lies from a bounded set of kept rows, measured by how far those lie from each other."""
+"""Neighbours: how far a row lies from the places where normal rows are, measured by how far those lie apart."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import torch
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
-from diabolo.batches import contents
 from diabolo.networks import Features
 from diabolo.schema import Schema
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-GROUPS = 16  # the kept rows are cut into as many groups; each gives its nearest row
+ROUNDS = 8  # of k-means; more move the places by little
+GROUPS = 16  # the places are cut into as many groups; each gives its nearest place
 NEAREST = 5  # of these, as many are averaged
-EVEN = 1.0  # by how much of the median spread every kept row's own spread is widened
+EVEN = 1.0  # by how much of the median spread every place's own spread is widened
 BLOCK = 256  # rows whose distances are held at once, so that they stay in the cache
 FEW = 16  # rows that matrix products are filled up to
 FAR = 1e4  # features beyond are as far as this
 
 
 class Neighbours:
-    r"""The distance from a row to the nearest of some kept rows, relative to how spread out those are.
+    r"""The distance from a row to the nearest of some places, relative to how spread out those are.
 
     ``d(x) = mean of the 5 smallest over groups g of min over r in g of |x - r| / (spread_r + median spread)``
 
-    where ``spread_r`` is the same mean distance of r from the other kept rows. Groups make the search one matrix
+    where ``spread_r`` is the same mean distance of place r from the others. The places are the centres of k-means over
+    normal rows, at most one for two rows: a bounded memory of where normal rows are. Groups make the search one matrix
     product and one minimum (Sugiyama and Borgwardt, 2013; Chern et al., 2022, arXiv:2206.14286); the spread makes it
     local, as in the local outlier factor (Breunig et al., 2000). Rows are compared by the features a network would
-    see; a feature that is missing in either row is left out and the rest is scaled up.
+    see; a feature that is missing in a row is left out and the rest is scaled up.
 
-    ``kept`` has shape (rows, columns).
+    ``places`` has shape (places, features); ``kept``, shape (places, columns), holds a real row near each of them.
 
     >>> from diabolo.schema import numbers
-    >>> rows = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
-    >>> near, far = Neighbours(numbers(2), rows)(torch.tensor([[0.0, 0.0], [9.0, 9.0]]))
+    >>> rows = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    >>> near, far = Neighbours.learn(numbers(2), rows, 64)(torch.tensor([[0.0, 0.0], [9.0, 9.0]]))
     >>> bool(far > 5 * near)
     True
     """
 
-    def __init__(self, schema: Schema, kept: Float[Tensor, "rows columns"]) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        kept: Float[Tensor, "places columns"],
+        places: Float[Tensor, "places features"],
+        scale: Float[Tensor, "places"] | None = None,
+    ) -> None:
         self.features = Features(schema)
         widths = torch.tensor([column.width for column in schema.columns])
         self.owner = torch.arange(len(schema.columns)).repeat_interleave(widths)
-        self.groups = max(1, min(GROUPS, len(kept) // 8))
-        self.kept = kept[: len(kept) // self.groups * self.groups]
-        self.places, self.there = self._placed(self.kept)
-        self.complete = bool(self.there.all())
-        self.scale = torch.ones(len(self.kept))
+        self.groups = max(1, min(GROUPS, len(places) // 8))
+        whole = len(places) // self.groups * self.groups
+        self.kept, self.places = kept[:whole], places[:whole]
+        self.scale = self._spread() if scale is None else scale
         self._lay_out()
-        spread = self._apart()
-        self.scale = spread + EVEN * spread.median().clamp_min(1e-6)
-        self._lay_out()
-        self.known, self.order = contents(self.kept).sort(stable=True)
-        self.alone = self._apart()
 
     @classmethod
-    def of(cls, schema: Schema, kept: Tensor, scale: Tensor) -> Self:
-        """The neighbours that were kept in a file."""
-        made = cls(schema, kept)
-        made.scale = scale
-        made._lay_out()
-        made.alone = made._apart()
-        return made
+    def learn(
+        cls,
+        schema: Schema,
+        rows: Float[Tensor, "n columns"],
+        count: int,
+        weight: Float[Tensor, "n"] | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """At most ``count`` places from prepared normal rows, to which rows of more weight count for more."""
+        features = Features(schema)(rows).clamp(-FAR, FAR)
+        each = np.ones(len(rows)) if weight is None else weight.double().numpy()
+        places = torch.from_numpy(centres(features.numpy(), each, min(count, max(1, len(rows) // 2)), seed))
+        nearest = torch.cat([torch.cdist(block, features).argmin(1) for block in places.split(BLOCK)])
+        return cls(schema, rows[nearest], places)
 
     def __call__(self, x: Float[Tensor, "n columns"]) -> Float[Tensor, "n"]:
-        """The relative distance of each row; one that is itself a kept row is measured from the others."""
+        """The relative distance of each row."""
         blocks = zip(*(each.split(BLOCK) for each in self._placed(x)), strict=True)
-        distance = self._mean(torch.cat([self._least(self._squares(*block)) for block in blocks]))
-        own, place = self._own(x)
-        return torch.where(own, self.alone[place], distance)
+        return self._mean(torch.cat([self._least(self._squares(*block)) for block in blocks]))
 
     def nearest(self, x: Float[Tensor, "n columns"], count: int) -> Int[Tensor, "n count"]:
-        """Which kept rows are nearest, nearest first; a row that is itself one of them comes last."""
-        squares = self._squares(*self._placed(x))
-        own, place = self._own(x)
-        squares[own, place[own]] = torch.inf
-        return squares.topk(min(count, len(self.kept)), 1, largest=False).indices
+        """Which places are nearest, nearest first."""
+        return self._squares(*self._placed(x)).topk(min(count, len(self.kept)), 1, largest=False).indices
 
     def terms(self, x: Float[Tensor, "n columns"]) -> Float[Tensor, "n columns"]:
-        """What each value adds to the squared distance from the nearest rows."""
+        """What each value adds to the squared distance from the nearest places."""
         near = self.nearest(x, NEAREST)
         places, there = self._placed(x)
-        both = there.unsqueeze(1) & self.there[near]
-        squares = torch.where(both, places.unsqueeze(1) - self.places[near], 0.0).square()
+        squares = torch.where(there.unsqueeze(1), places.unsqueeze(1) - self.places[near], 0.0).square()
         parts = (squares / self.scale[near].square().unsqueeze(2)).mean(1)
         return torch.zeros_like(x).index_add_(1, self.owner, parts)
 
-    def _own(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether each row is one of the kept rows, and which."""
-        found = contents(x)
-        place = torch.searchsorted(self.known, found).clamp_max_(len(self.known) - 1)
-        return self.known[place] == found, self.order[place]
-
-    def _apart(self) -> Tensor:
-        """The distance of each kept row from the others."""
-        squares = self._squares(self.places, self.there)
-        return self._mean(self._least(squares.fill_diagonal_(torch.inf) if len(squares) > 1 else squares))
+    def _spread(self) -> Tensor:
+        """The distance of each place from the others, and half as much again as is usual."""
+        self.scale = torch.ones(len(self.places))
+        self._lay_out()
+        squares = self._squares(self.places, torch.ones_like(self.places, dtype=torch.bool))
+        apart = self._mean(self._least(squares.fill_diagonal_(torch.inf) if len(squares) > 1 else squares))
+        return apart + EVEN * apart.median().clamp_min(1e-6)
 
     def _least(self, squares: Tensor) -> Tensor:
         """The smallest of each group, (n, groups)."""
@@ -110,35 +112,44 @@ class Neighbours:
         return near.clamp_(0, FAR * FAR).sqrt_().mean(1)
 
     def _lay_out(self) -> None:
-        """What the squared distances need of the kept rows, as one matrix: |x - r|^2 = |x|^2 - 2 x.r + |r|^2."""
+        """What the squared distances need of the places, as one matrix: |x - r|^2 = |x|^2 - 2 x.r + |r|^2."""
         weight = self.scale.square().reciprocal()
         product = -2 * (self.places * weight.unsqueeze(1)).T
         self.matrix = torch.cat((product, weight.unsqueeze(0))).contiguous()
         self.offset = (self.places.square() * weight.unsqueeze(1)).sum(1)
 
     def _squares(self, places: Tensor, there: Tensor) -> Tensor:
-        """Squared relative distances (n, kept); those of a row do not depend on the rows beside it."""
-        if not self.complete:
-            return self._of_some(places, there)
+        """Squared relative distances (n, places); those of a row do not depend on the rows beside it."""
         length = places.square().sum(1, keepdim=True)
         squares = torch.addmm(self.offset, torch.cat((places, length), 1), self.matrix)
-        rows = (~there.all(1)).nonzero().squeeze(1) if not there.all() else ()
+        rows = (~there.all(1)).nonzero().squeeze(1)
         if len(rows):
             squares[rows] = self._of_some(places[rows], there[rows])
         return squares
 
     def _of_some(self, places: Tensor, there: Tensor) -> Tensor:
-        """Squared distances by the features that are there in both rows."""
-        here, kept = (each.to(places.dtype) for each in (there, self.there))
-        both = _product(places.square(), kept) - 2 * _product(places, self.places)
-        both += _product(here, self.places.square())
-        shared = _product(here, kept).clamp_min(0.5)
-        return both * (places.shape[1] / shared) / self.scale.square()
+        """Squared distances by the features that are there."""
+        here = there.to(places.dtype)
+        squares = _product(here, self.places.square()) - 2 * _product(places * here, self.places)
+        squares += (places * here).square().sum(1, keepdim=True)
+        return squares * (places.shape[1] / here.sum(1, keepdim=True).clamp_min(0.5)) / self.scale.square()
 
     def _placed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The features of rows, and which of them are there."""
         there = ~x.isnan()
         return self.features(x).clamp_(-FAR, FAR), there if self.features.plain else there.index_select(1, self.owner)
+
+
+def centres(points: np.ndarray, weight: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The centres of k-means in random order, shape (at most ``count``, width); few distinct points are their own."""
+    distinct, place = np.unique(points, axis=0, return_inverse=True)
+    order = np.random.default_rng(seed)
+    if len(distinct) <= count:
+        return order.permutation(distinct)
+    means = KMeans(count, init="random", n_init=1, max_iter=ROUNDS, random_state=seed % 2**32)
+    with threadpool_limits(1):  # sums over threads would be rounded differently each time
+        means.fit(distinct, sample_weight=np.bincount(place.ravel(), weight))
+    return order.permutation(means.cluster_centers_).astype(np.float32)
 
 
 def _product(rows: Tensor, kept: Tensor) -> Tensor:

@@ -21,13 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.autoencoder import Autoencoder, Likelihood
-from diabolo.batches import odd
 from diabolo.bottlenecks import Plain
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.evidence import Evidence
 from diabolo.likelihoods.continuous import HALF_LOG_TAU, UNIT, Normal
 from diabolo.neighbours import FAR, NEAREST, Neighbours
-from diabolo.networks import Decoder, Encoder
+from diabolo.networks import Decoder, Encoder, turns
 from diabolo.networks.dense import Tied
 from diabolo.preparation.encodings import FARTHEST
 from diabolo.schema import Schema
@@ -98,7 +97,9 @@ class _Reading:
         except (TypeError, ValueError):
             raise InvalidData("A row is a list of numbers, with nan where one is missing.") from None
         if given.shape != (len(self.sources),):
-            raise SchemaMismatch(f"A row has the shape ({len(self.sources)},): {_few(self.sources)}. Got {given.shape}.")
+            raise SchemaMismatch(
+                f"A row has the shape ({len(self.sources)},): {_few(self.sources)}. Got {given.shape}."
+            )
         x = ((given if self.whole else given[self.kept]) - self.center) / self.scale
         if np.isinf(x).any():
             place = self.sources[self.kept[np.argmax(np.isinf(x))]]
@@ -111,11 +112,15 @@ class _Surprise:
     """nll and costs of the code, all turns as one matrix (turns, units)."""
 
     def __init__(self, autoencoder: Autoencoder) -> None:
+        if not isinstance(autoencoder, Autoencoder):
+            raise InvalidParameter(
+                "A scorer runs one network, not an ensemble. Call anomaly_score with the whole table."
+            )
         encoder, decoder, likelihood = autoencoder.encoder, autoencoder.decoder, autoencoder.likelihood
-        if not _is_dense(encoder, decoder):
+        if not (isinstance(encoder, Encoder) and isinstance(decoder, Decoder)):
             raise InvalidParameter("A scorer runs dense layers only. Call anomaly_score with the whole table.")
-        self._lay_out(encoder, autoencoder)
-        layers = [*encoder.layers[1:], autoencoder.bottleneck, *decoder.layers]
+        self._lay_out(encoder, autoencoder.turns)
+        layers = [*list(encoder.layers)[1:], autoencoder.bottleneck, *decoder.layers]
         self.layers = [_Coding(layer) if layer is autoencoder.bottleneck else _numpy(layer) for layer in layers]
         of = torch.zeros(likelihood.width) if autoencoder.turns is None else autoencoder.turns[likelihood.owners()]
         self.own = of.long().numpy() * likelihood.width + np.arange(likelihood.width)
@@ -134,17 +139,19 @@ class _Surprise:
         return float(errors.sum() if holes is None else errors @ (1 - holes)) + self.coding.cost
 
     @torch.no_grad()
-    def _lay_out(self, encoder: Encoder, autoencoder: Autoencoder) -> None:
+    def _lay_out(self, encoder: Encoder, turn: Tensor | None) -> None:
         """The first layer of all turns as one: a value that a turn hides has no weight there, and its flag is up."""
-        columns, first = encoder.features.columns, encoder.layers[0]
-        values, flags = first.weight[:, :columns], first.weight[:, columns:]  # type: ignore[index]
-        whole = torch.zeros(1, columns, dtype=torch.bool)
-        hidden = (whole if autoencoder.turns is None else autoencoder._hidden()).unsqueeze(1)
-        bias = first.bias + ((flags * hidden).sum(2) if encoder.features.flags else 0.0)
-        self.turns = len(hidden)
-        self.first = _matrix((values * ~hidden).flatten(0, 1))
-        self.flags = _matrix((flags * ~hidden).flatten(0, 1)) if encoder.features.flags else None
-        self.bias = _matrix(bias.expand(self.turns, -1).flatten())
+        first, columns = encoder.layers[0], encoder.features.columns
+        if not isinstance(first, nn.Linear):
+            raise InvalidParameter("A scorer runs dense layers only. Call anomaly_score with the whole table.")
+        hidden = torch.zeros(1, columns, dtype=torch.bool) if turn is None else turns.hidden(turn)
+        values, flags = first.weight[:, :columns], first.weight[:, columns:]
+        bias = first.bias.expand(len(hidden), -1)
+        self.turns, self.flags = len(hidden), None
+        if encoder.features.flags:
+            bias = bias + hidden.float() @ flags.T
+            self.flags = _matrix((flags * ~hidden.unsqueeze(1)).flatten(0, 1))
+        self.first, self.bias = _matrix((values * ~hidden.unsqueeze(1)).flatten(0, 1)), _matrix(bias.flatten())
 
 
 class _Coding:
@@ -169,37 +176,28 @@ class _Distance:
 
     def __init__(self, neighbours: Neighbours) -> None:
         self.groups, self.count = neighbours.groups, min(NEAREST, neighbours.groups)
-        self.kept, self.whole = _matrix(neighbours.places), neighbours.complete
+        self.places, self.scale = _matrix(neighbours.places), _matrix(neighbours.scale)
         self.matrix, self.offset = _matrix(neighbours.matrix.T), _matrix(neighbours.offset)
-        self.there, self.scale = _matrix(neighbours.there.float()), _matrix(neighbours.scale)
         self.point = np.empty(self.matrix.shape[1], np.float32)
-        alone, order = neighbours.alone.tolist(), neighbours.order.tolist()
-        self.own = {known: alone[place] for known, place in zip(neighbours.known.tolist(), order, strict=True)}
-        self.odd = odd(len(neighbours.kept[0])).numpy()
 
     def __call__(self, x: Array, holes: Array | None) -> float:
-        row = x if holes is None else np.where(holes, np.float32(np.nan), x)
-        known = self.own.get(int((row.view(np.int32) * self.odd).sum()))
-        return self._among_others(x, holes) if known is None else known
-
-    def _among_others(self, x: Array, holes: Array | None) -> float:
         x = np.minimum(np.maximum(x, -FAR), FAR)
-        if holes is None and self.whole:
+        if holes is None:
             self.point[:-1], self.point[-1] = x, x @ x
             squares = self.matrix @ self.point
             squares += self.offset
         else:
-            squares = self._of_some(x, np.ones_like(x) if holes is None else 1 - holes)
+            squares = self._of_some(x, 1 - holes)
         least = np.minimum.reduce(squares.reshape(self.groups, -1), 1)
         least.partition(self.count - 1)
         near = np.sqrt(np.minimum(np.maximum(least[: self.count], 0.0), FAR * FAR))
         return float(np.add.reduce(near)) / self.count
 
     def _of_some(self, x: Array, here: Array) -> Array:
-        """Squared distances by the features that are there in both rows."""
-        both = self.there @ (x * x) - 2 * (self.kept @ x) + (self.kept * self.kept) @ here
-        shared = np.maximum(self.there @ here, 0.5)
-        return both * (len(x) / shared) / (self.scale * self.scale)
+        """Squared distances by the features that are there."""
+        x = x * here
+        squares = (self.places * self.places) @ here - 2 * (self.places @ x) + x @ x
+        return squares * (len(x) / max(float(here.sum()), 0.5)) / (self.scale * self.scale)
 
 
 class _Nats:
@@ -225,11 +223,6 @@ class _Nats:
         return math.log1p(self.shape * excess) / self.shape if self.shape else excess
 
 
-def _is_dense(encoder: nn.Module, decoder: nn.Module) -> bool:
-    both = isinstance(encoder, Encoder) and isinstance(decoder, Decoder)
-    return both and isinstance(encoder.layers[0], nn.Linear)  # type: ignore[index]
-
-
 def _numpy(layer: nn.Module) -> Map:
     """A layer for rows (turns, units); torch itself does the rare ones."""
     if isinstance(layer, Tied):
@@ -252,15 +245,11 @@ def _by_torch(layer: nn.Module) -> Map:
     return called
 
 
-def _sigmoid(h: Array) -> Array:
-    return 1 / (1 + np.exp(np.minimum(-h, STEEPEST)))
-
-
 ACTIVATIONS: Mapping[type[nn.Module], Map] = {
     nn.Identity: lambda h: h,
     nn.ReLU: lambda h: np.maximum(h, 0.0),
     nn.SiLU: lambda h: h / (1 + np.exp(np.minimum(-h, STEEPEST))),
-    nn.Sigmoid: _sigmoid,
+    nn.Sigmoid: lambda h: np.reciprocal(1 + np.exp(np.minimum(-h, STEEPEST))),
     nn.Tanh: np.tanh,
 }
 
@@ -271,7 +260,7 @@ def _errors(likelihood: Likelihood) -> Callable[[Array, Array], Array]:
         return lambda h, x: _asked(likelihood, h, x)
     if likelihood.scale == "predicted":
         return partial(_predicted, _matrix(likelihood.free + UNIT), likelihood.smallest)
-    scale = likelihood._read(torch.zeros(1, likelihood.columns))[1][0]
+    scale = likelihood._read(torch.zeros(1, likelihood.columns))[1].reshape(-1)
     narrow, constant = _matrix(scale.reciprocal() * math.sqrt(0.5)), _matrix(scale.log() + HALF_LOG_TAU)
     return lambda h, x: ((x - h) * narrow) ** 2 + constant
 
@@ -279,7 +268,8 @@ def _errors(likelihood: Likelihood) -> Callable[[Array, Array], Array]:
 def _predicted(free: Array, smallest: float, h: Array, x: Array) -> Array:
     scale = np.logaddexp(h[len(x) :] + free, np.float32(0)) + smallest
     away = (x - h[: len(x)]) / scale
-    return 0.5 * away * away + np.log(scale) + HALF_LOG_TAU
+    errors: Array = 0.5 * away * away + np.log(scale) + HALF_LOG_TAU
+    return errors
 
 
 def _asked(likelihood: Likelihood, h: Array, x: Array) -> Array:

@@ -163,22 +163,24 @@ def verdicts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield batch.select([name for name in VERDICTS if name in batch.schema.names])
 
 
-def write(
-    batches: Iterator[pa.RecordBatch], path: str, format: str | None = None, step: Step = lambda rows, now: None
-) -> tuple[int, int | None]:
-    """Write all batches to one file; how many rows there were, and how many of them are marked as anomalies.
+def watched(batches: Iterator[pa.RecordBatch], step: Step) -> Iterator[pa.RecordBatch]:
+    """The same batches; ``step`` hears of each once it has been dealt with."""
+    rows = 0
+    for batch in batches:
+        yield batch
+        rows += len(batch)
+        step(len(batch), f"{rows:,} rows")
 
-    ``step`` hears of every block that was written.
-    """
-    rows, marked = 0, None
+
+def write(batches: Iterator[pa.RecordBatch], path: str, format: str | None = None) -> tuple[int, int | None]:
+    """Write all batches to one file: how many rows there were, and how many are marked if they were judged."""
+    marked = None
     with open_sink(path, format) as sink:
         for batch in batches:
             sink.write(batch)
-            rows += len(batch)
             if "anomaly" in batch.schema.names:
                 marked = (marked or 0) + batch["anomaly"].true_count
-            step(len(batch), f"{rows:,} rows")
-    return rows, marked
+    return sink.rows, marked
 
 
 def columns(batches: Iterator[pa.RecordBatch], *names: str) -> list[pa.ChunkedArray]:

@@ -54,11 +54,11 @@ class Trainer(Params):
     [1, 2]
     """
 
-    epochs: Annotated[Count, "times that every row is learned from, at most"] = 100
+    epochs: Annotated[Count, "times that every row is learned from, at most"] = 60
     batch_size: Annotated[Count | None, "rows that a step learns from; None: 1/64 of them, from 128 to 1024"] = None
-    lr: Annotated[Positive, "learning rate at its highest"] = 5e-3
+    lr: Annotated[Positive, "learning rate at its highest"] = 2e-3
     weight_decay: Annotated[NonNegative, "pull of weight matrices towards zero, per step and unit of rate"] = 0.0
-    patience: Annotated[Count | None, "epochs without a better validation cost before the end; None: all epochs"] = 10
+    patience: Annotated[Count | None, "epochs without a better validation cost before the end; None: all epochs"] = 20
     clip: Annotated[Positive | None, "longest gradient used as it is; a longer one is shortened to it"] = 10.0
     schedule: Annotated[
         Literal["cosine", "constant", "plateau"],

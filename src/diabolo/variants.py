@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, final
+from typing import TYPE_CHECKING, Annotated, Literal, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from diabolo import linear, penalties
 from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
 from diabolo.bottlenecks import FiniteScalar, Gaussian, Plain, Quantised, TopK
 from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows
+from diabolo.ensemble import Ensemble
 from diabolo.likelihoods import Columnwise, Scale, fitting
 from diabolo.networks import Decoder, Encoder, Layers, mirror
 from diabolo.networks.dense import Activation
@@ -76,13 +77,9 @@ class Variant(Params, ABC):
         2
         """
         self.check_params()
-        corruption, likelihood = self.corruption(schema), self.likelihood(schema)
-        bottleneck = self.bottleneck(cells(schema))
-        flags = schema.missing or getattr(corruption, "hides", False)
-        encoder, decoder = self.networks(schema, bottleneck, likelihood, flags)
-        parts = (encoder, bottleneck, decoder, likelihood)
-        judging = {"samples": self.samples, "turns": self.judged(schema)}
-        return Autoencoder(*parts, corruption=corruption, penalties=self.penalties(), **judging)
+        members = [self._member(schema) for _ in range(self.members)]
+        # An ensemble answers all that trainers and tasks ask of an autoencoder.
+        return members[0] if len(members) == 1 else cast(Autoencoder, Ensemble(members))
 
     def train(
         self,
@@ -122,6 +119,27 @@ class Variant(Params, ABC):
         """Codes drawn per row in training."""
         return 1
 
+    @property
+    def members(self) -> int:
+        """Autoencoders trained side by side."""
+        return 1
+
+    def _member(self, schema: Schema) -> Autoencoder:
+        corruption, likelihood = self.corruption(schema), self.likelihood(schema)
+        bottleneck = self.bottleneck(cells(schema))
+        flags = schema.missing or getattr(corruption, "hides", False)
+        encoder, decoder = self.networks(schema, bottleneck, likelihood, flags)
+        return Autoencoder(
+            encoder,
+            bottleneck,
+            decoder,
+            likelihood,
+            corruption=corruption,
+            penalties=self.penalties(),
+            samples=self.samples,
+            turns=self.judged(schema),
+        )
+
     @abstractmethod
     def networks(
         self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
@@ -137,6 +155,7 @@ class Deep(Variant, ABC):
         32,
     )
     activation: Annotated[Activation, "what stands between the layers"] = "silu"
+    members: Annotated[Count, "networks trained side by side as one batched network; their errors are averaged"] = 1
 
     @property
     def tied(self) -> bool:
@@ -223,7 +242,7 @@ class Masked(Deep):
     """
 
     latent: Annotated[Count, "numbers in the code"] = 32
-    hidden: Annotated[tuple[Count, ...], "units of the encoder's hidden layers (channels on images); mirrored"] = (64,)
+    hidden: Annotated[tuple[Count, ...], "units of the encoder's hidden layers (channels on images); mirrored"] = (96,)
     scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = (
         "predicted"
     )

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 
+def hidden(turn: Int[Tensor, "*features"]) -> Bool[Tensor, "turns *features"]:
+    """Which values are hidden in which turn, from the turn of each value.
+
+    >>> hidden(torch.tensor([0, 1, 0])).int()
+    tensor([[1, 0, 1],
+            [0, 1, 0]], dtype=torch.int32)
+    """
+    count = int(turn.max()) + 1
+    return torch.eq(turn, torch.arange(count, device=turn.device).view(-1, *[1] * turn.dim()))
+
+
 def encoded(
     encoder: nn.Module,
     x: Float[Tensor, "n *features"],
@@ -37,7 +48,11 @@ def encoded(
     >>> encoded(encoder, torch.zeros(5, 2), torch.eye(2, dtype=torch.bool)).shape
     torch.Size([10, 3])
     """
-    if isinstance(encoder, Encoder) and not (encoder.given or encoder.flat) and isinstance(encoder.layers[0], nn.Linear):
+    if (
+        isinstance(encoder, Encoder)
+        and not (encoder.given or encoder.flat)
+        and isinstance(encoder.layers[0], nn.Linear)
+    ):
         h = _first(encoder, encoder.layers[0], x, hidden)
         for layer in list(encoder.layers)[1:]:
             h = layer(h)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from diabolo.report.markup import Markup, joined, tag
 from diabolo.report.scales import Scale, even, growing
-from diabolo.report.words import fixed, number, percent
+from diabolo.report.words import THIN, fixed, number
 
 WIDE, NARROW = 900, 350  # pixels
 LETTER = 7.6  # pixels of a letter of a label
@@ -148,7 +149,7 @@ class ScoreChart:
     def _ticks(self, x: Scale) -> list[float]:
         if self._warp:
             return x.spaced(growing(self._high), LETTER * len(f"{self._high:,.0f}") + 6)
-        return even(0.0, self._high, int((x.end - x.start) / 80))
+        return even(0.0, self._high, int((x.end - x.start) / 60))
 
     def _edges(self, x: Scale, apart: int) -> np.ndarray:
         """Edges of equal width on the page, one of them at the cut."""
@@ -172,7 +173,6 @@ class ScoreChart:
     def _expected(self, x: Scale, y: Scale, edges: np.ndarray) -> Markup | None:
         """A staircase of the rows that would fall into each bin if all were normal."""
         expected = -np.diff(self.p_value(edges)) * self.rows
-        expected[-1] += self.p_value(edges[-1:])[0] * self.rows
         steps = [
             f"{'L' if drawn else 'M'}{x(left):.1f} {y(max(rows, FEWEST)):.1f}H{x(right):.1f}"
             for left, right, rows, drawn in zip(edges, edges[1:], expected, np.arange(len(expected)) > 0, strict=False)
@@ -205,7 +205,7 @@ class ScoreChart:
 
 
 def _share(share: float, place: float, frame: Frame) -> Markup:
-    words = percent(share) if share >= 1e-3 else f"10{str(round(np.log10(share))).translate(RAISED)}"
+    words = f"{number(100 * share)}{THIN}%" if share >= 1e-3 else f"10{str(round(np.log10(share))).translate(RAISED)}"
     tick = tag("line", x1=place, x2=place, y1=frame.top - 20, y2=frame.top - 16, class_="axis")
     return joined(tick, text(words, place, frame.top - 25, "tick"))
 
@@ -313,8 +313,14 @@ class MapChart:
             label=f"Map of {len(self.cloud)} rows, and {len(self.spots)} marked ones",
         )
 
-    def _spans(self, frame: Frame) -> tuple[Scale, Scale]:
-        """Room for the cloud and for the marked rows near it; those far away are drawn at the edge."""
+    @property
+    def far(self) -> int:
+        """Marked rows beyond the frame."""
+        return sum(map(self._is_far, self.spots))
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Left and lower end, right and upper end (2, 2): room for the cloud and for the marked rows near it."""
         marked = np.array([(each.x, each.y) for each in self.spots]).reshape(-1, 2)
         core = self.cloud if len(self.cloud) else marked
         (low, high), most = np.quantile(core, [0.005, 0.995], axis=0), np.concatenate([core, marked])
@@ -322,19 +328,24 @@ class MapChart:
         low = np.maximum(most.min(0), np.minimum(low - room, near[0]))
         high = np.minimum(most.max(0), np.maximum(high + room, near[1]))
         gap = np.where(high > low, 0.04 * (high - low), 1.0)
-        (left, bottom), (right, top) = low - gap, high + gap
+        return np.array([low - gap, high + gap])
+
+    def _spans(self, frame: Frame) -> tuple[Scale, Scale]:
+        (left, bottom), (right, top) = self._ends
         return frame.across(left, right), frame.up(bottom, top)
 
+    def _is_far(self, spot: Spot) -> bool:
+        place = np.array([spot.x, spot.y])
+        return bool(((place < self._ends[0]) | (place > self._ends[1])).any())
+
     def _mark(self, x: Scale, y: Scale, spot: Spot) -> Markup:
-        a, b = float(x(spot.x)), float(y(spot.y))
-        far = not (x.low <= spot.x <= x.high and y.low <= spot.y <= y.high)
+        a, b, far = float(x(spot.x)), float(y(spot.y)), self._is_far(spot)
         told = f"row {spot.row:,}: score {fixed(spot.score)} nats" + (", beyond the frame" if far else "")
         dot = tag("circle", tag("title", told), cx=a, cy=b, r=4.2, class_="mark far" if far else "mark")
         if not spot.told:
             return dot
-        ahead = a < x.end - 24
-        spot_x, anchor = (a + 6, "start") if ahead else (a - 6, "end")
-        rank = text(str(spot.rank), spot_x, max(b - 5, y.end + 14), "rank", anchor) if spot.rank <= 5 else None
+        beside, anchor = (a + 6, "start") if a < x.end - 24 else (a - 6, "end")
+        rank = text(str(spot.rank), beside, max(b - 5, y.end + 14), "rank", anchor) if spot.rank <= 5 else None
         return tag("a", dot, rank, href=f"#row-{spot.row}")
 
 

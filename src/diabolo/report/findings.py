@@ -64,10 +64,15 @@ class Spectrum:
         self.largest = max(self.largest, float(scores.max(initial=0.0)))
 
     def binned(self, edges: np.ndarray) -> np.ndarray:
-        """Rows (2, bins) between ascending ``edges`` of scores; those beyond the ends count in the first and last."""
-        middles = np.expm1((np.arange(self.counts.shape[1]) + 0.5) * FINE)
-        place = np.clip(np.searchsorted(edges, middles, side="right") - 1, 0, len(edges) - 2)
-        return np.array([np.bincount(place, counts, len(edges) - 1) for counts in self.counts])
+        """Rows (2, bins) between ascending ``edges`` of scores; those beyond the ends count in the first and last.
+
+        Of a fine bin across an edge, rows not marked go below it and marked ones above: an edge at the cut parts them.
+        """
+        ends = np.expm1(np.arange(self.counts.shape[1] + 1) * FINE)
+        places = np.searchsorted(edges, ends[:-1], side="left"), np.searchsorted(edges, ends[1:], side="right")
+        last = len(edges) - 2
+        both = zip(places, self.counts, strict=True)
+        return np.array([np.bincount(np.clip(place - 1, 0, last), counts, last + 1) for place, counts in both])
 
 
 class Gaps:

@@ -9,7 +9,8 @@ from typing import Any
 
 UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and halves of characters
 BREAKS = re.compile(r"(?<=[_./\\-])(?=\w)")  # where a long name may go on in the next line
-FIGURE = re.compile(r"[−\d][\d.,]*(\s×\s10\S+)?|[-\d]{10}( [:\d]+)?|missing")
+FIGURE = re.compile(r"[−\d][\d.,]*(\s×\s10\S+)?|missing")
+MOMENT = re.compile(r"[\d-]{10}( [\d:]+)?")  # a date, and perhaps a time
 EMPTY = frozenset({"br", "circle", "col", "hr", "line", "link", "meta", "path", "rect", "wbr"})
 
 
@@ -50,6 +51,8 @@ def name(text: Any, longest: int = 60) -> Markup:
 
 def cell(words: str, longest: int = 40) -> Markup:
     """A value of the data: numbers keep on one line, texts are treated like names."""
+    if MOMENT.fullmatch(words):
+        return tag("span", words)
     return tag("span", words, class_="figure") if FIGURE.fullmatch(words) else name(words, longest)
 
 

@@ -99,7 +99,7 @@ def _because(told: Explanation, scales: Mapping[str, float]) -> Markup:
         for reason, start, wide, amount in zip(named, starts, share, nats, strict=False)
     ]
     if others:
-        words = tag("i", count(len(others), "other value") + " together")
+        words = tag("i", count(len(others), "other value"))
         shown.append([words, *blank, bar(starts[-1], share[-1], "rest"), nats[-1]])
     shown.append([tag("b", "score"), *blank, "", tag("b", fixed(sum(amounts)))])
     heads = ["column", "this row", "normal here", *near, "part of the score", "nats"]
@@ -158,8 +158,8 @@ def codes(findings: Findings, top: int) -> Section:
         f"{count(len(spots))} that were. It keeps {percent(sum(shares))} of the spread, and the score sees more than "
         "the code: a strange row may lie inside the cloud."
     )
-    kinds = {"plain": "not marked", "marked": "marked", "far": "marked, beyond the frame"}
-    kinds = kinds if spots else {"plain": kinds["plain"]}
+    kinds = {"plain": "not marked"} | ({"marked": "marked"} if spots else {})
+    kinds |= {"far": "marked, beyond the frame"} if chart.far else {}
     return Section("map", "Map", "Map of the codes", joined(paragraph(told), figure(chart.draw, legend(**kinds))))
 
 

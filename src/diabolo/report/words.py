@@ -61,7 +61,7 @@ def percent(share: float) -> str:
     """
     if share <= 0 or share >= 1:
         return f"{share * 100:.0f}{THIN}%"
-    edge = min(share, 1 - share) * 100
+    edge = min(share, 1 - share) * 100 * (1 + 1e-9)
     places = 0 if edge >= 10 else min(6, 1 - math.floor(math.log10(edge)))
     return f"{share * 100:.{places}f}{THIN}%"
 

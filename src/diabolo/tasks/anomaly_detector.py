@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo.batches import Batch, Batches, Rows, drawn, joined
+from diabolo.errors import InvalidParameter
 from diabolo.evidence import Evidence
 from diabolo.neighbours import Neighbours
-from diabolo.errors import InvalidParameter
 from diabolo.params import Fraction, Natural
 from diabolo.randomness import mix, uniform_like
 from diabolo.scorer import Scorer
@@ -24,11 +24,13 @@ from diabolo.thresholds import Conformal, Threshold
 from diabolo.trainer import Trainer
 from diabolo.variants import Variant
 
+CLUSTERED, VALUES = 20_000, 20_000_000  # training rows, and values, that the neighbours are found among
+PLACED = ("kept", "places", "scale")  # what the neighbours are kept by
 CALIBRATION = 20_000  # held-out rows that evidence and p-values are learned from
 RESERVE = 2_000  # held-out rows kept in the model, so that partial_fit calibrates with old and new ones
-REHEARSED = 1_024  # training rows kept in the model where there are no neighbours, so that partial_fit forgets less
+REHEARSED = 1_024  # training rows kept in the model, so that partial_fit forgets less
 RARE, FEW = 0.01, 0.05  # share of normal rows that is marked by default, and where few rows are held out
-STRANGEST = 0.1  # share of contaminated rows that is left out
+STRANGEST = 0.3  # share of contaminated rows that is left out; most of them are normal, and normal ones abound
 
 
 class AnomalyDetector(OutlierMixin, Task):
@@ -58,14 +60,14 @@ class AnomalyDetector(OutlierMixin, Task):
     measure: ClassVar[str] = "share of rows with one value swapped from another row that score no higher than unswapped"
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
-    neighbours: Annotated[Natural, "normal rows kept to measure distances from; 0 for the autoencoder alone"] = 1024
+    neighbours: Annotated[Natural, "places of normal rows kept to measure distances from; 0: network alone"] = 1024
     threshold: Annotated[
         Threshold | Fraction | None,
-        "share of normal rows that may be marked, or a Threshold; None: 0.01, or up to 0.05 where few rows are held out",
+        "share of normal rows that may be marked, or a Threshold; None: 0.01, up to 0.05 where few rows are held out",
     ] = None
     training: Annotated[
         Literal["mostly normal", "clean", "contaminated"],
-        "contaminated: the strangest tenth of the rows is left out, and named in dropped_rows_",
+        "contaminated: the strangest 30 % of the rows are not learned from, and are named in dropped_rows_",
     ] = "mostly normal"
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -108,9 +110,10 @@ class AnomalyDetector(OutlierMixin, Task):
     def explain(self, X: Any) -> np.ndarray:
         """Contributions in nats that add up to the score, shape (n, len(explained_names_))."""
         contributions = self._each(self._prepared(X), self._contributions).numpy()
-        told = np.zeros((len(contributions), len(self.explained_names_)))
-        for place, column in enumerate(self.preparation_.schema_.columns):
-            told[:, self.explained_names_.index(column.source)] += contributions[:, place]
+        places = {name: place for place, name in enumerate(self.explained_names_)}
+        told = np.zeros((len(contributions), len(places)))
+        for column, parts in zip(self.preparation_.schema_.columns, contributions.T, strict=True):
+            told[:, places[column.source]] += parts
         return told
 
     def nearest(self, X: Any, count: int = 2) -> Tensor | None:
@@ -178,10 +181,11 @@ class AnomalyDetector(OutlierMixin, Task):
         copy, place = x.clone(), (uniform_like(x[:, 0]) * x.shape[1]).long()
         donors, rows = torch.roll(x, 1, 0), torch.arange(len(x))
         copy[rows, place] = donors[rows, place]
-        return tuple(
+        deep, linear = (
             ((score(copy) < score(x)).double() + (score(copy) <= score(x)).double()) / 2
             for score in (self._verdict, lambda rows: self.linear_(rows).nll)
         )
+        return deep, linear
 
     def _rounds(self, train: Batches, held_out: Batches) -> Iterator[tuple[Batches, Batches, Batches]]:
         """Contaminated rows are learned from twice: all of them, then all but the strangest.
@@ -189,15 +193,17 @@ class AnomalyDetector(OutlierMixin, Task):
         The threshold sees every held-out row both times: p-values are too large, if anything, never too small.
         """
         self.reserve_ = Batch(torch.empty(0, *self.preparation_.schema_.shape))
-        if self.training == "contaminated" and not (isinstance(train, Rows) and isinstance(held_out, Rows)):
+        if self.training != "contaminated":
+            yield train, held_out, held_out
+            return
+        if not (isinstance(train, Rows) and isinstance(held_out, Rows)):
             raise InvalidParameter(
                 "training='contaminated' scores the rows it learns from and needs them in memory; this file is too "
                 "large for that. Fit a sample of its rows, or leave out known anomalies and fit as 'mostly normal'."
             )
         yield train, held_out, held_out
-        if self.training == "contaminated":
-            kept = self._sifted(train)
-            yield (kept, kept, kept) if held_out is train else (kept, self._sifted(held_out), held_out)
+        kept = self._sifted(train)
+        yield (kept, kept, kept) if held_out is train else (kept, self._sifted(held_out), held_out)
 
     def _recalled(self, new: Rows) -> tuple[Rows, Rows]:
         """The new rows together with the kept ones: to train on, and to calibrate with."""
@@ -216,9 +222,8 @@ class AnomalyDetector(OutlierMixin, Task):
         return rows[torch.from_numpy(np.sort(order[:count]))]
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
-        schema = self.preparation_.schema_
-        self.memory_ = drawn(train, self.neighbours or REHEARSED, self.seed_)
-        self.neighbours_ = Neighbours(schema, self.memory_.x) if self.neighbours else None
+        self.memory_ = drawn(train, REHEARSED, self.seed_)
+        self.neighbours_ = self._placed(train) if self.neighbours else None
         rows = self.memory_ if held_out is train else drawn(held_out, CALIBRATION, self.seed_)
         views = self._raw(rows.x)
         self.evidence_ = {name: Evidence().fit(raw, rows.weight) for name, raw in views.items()}
@@ -226,6 +231,13 @@ class AnomalyDetector(OutlierMixin, Task):
         self.threshold_ = self._threshold(len(rows)).fit(self._added(views), rows.weight)
         if held_out is not train:
             self.reserve_ = drawn(Rows(rows.x, rows.weight), RESERVE, self.seed_)
+
+    def _placed(self, train: Batches) -> Neighbours:
+        """Where normal rows are, found among a bounded sample; fewer places hold no place for rare strange rows."""
+        schema = self.preparation_.schema_
+        some = drawn(train, max(2, min(CLUSTERED, VALUES // len(schema.columns))), self.seed_)
+        count = -(-self.neighbours // 4) if self.training == "contaminated" else self.neighbours
+        return Neighbours.learn(schema, some.x, count, some.weight, self.seed_)
 
     def _threshold(self, rows: int) -> Threshold:
         """A threshold to fit to as many rows; the default marks the strangest of them, if not more than 1 in 20."""
@@ -244,16 +256,20 @@ class AnomalyDetector(OutlierMixin, Task):
         for view, evidence in self.evidence_.items():
             state |= {f"{view}.{name}": torch.as_tensor(each) for name, each in evidence.state().items()}
         if self.neighbours_ is not None:
-            state |= {"scale": self.neighbours_.scale}
+            state |= {name: getattr(self.neighbours_, name) for name in PLACED}
         for name, rows in {"memory": self.memory_, "reserve": self.reserve_}.items():
-            state |= {f"{name}.x": rows.x, f"{name}.weight": joined(rows, rows[:0]).weight}
+            state |= {
+                f"{name}.x": rows.x,
+                f"{name}.weight": torch.ones(len(rows)) if rows.weight is None else rows.weight,
+            }
         return state | {"usual": self.usual_}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         self.usual_ = state["usual"]
         schema, near = self.preparation_.schema_, "scale" in state
-        self.memory_, self.reserve_ = (Batch(state[f"{name}.x"], state[f"{name}.weight"]) for name in ("memory", "reserve"))
-        self.neighbours_ = Neighbours.of(schema, self.memory_.x, state["scale"]) if near else None
+        self.memory_ = Batch(state["memory.x"], state["memory.weight"])
+        self.reserve_ = Batch(state["reserve.x"], state["reserve.weight"])
+        self.neighbours_ = Neighbours(schema, *(state[name] for name in PLACED)) if near else None
         views = ["surprise", "distance"] if near else ["surprise"]
         self.evidence_ = {view: Evidence().restore(_part(state, view)) for view in views}
         self.threshold_ = self._threshold(len(self.reserve_)).restore(_part(state, "threshold"))

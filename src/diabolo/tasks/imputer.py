@@ -38,7 +38,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     """
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
-    measure: ClassVar[str] = "mean squared error of hidden values, in standard deviations; 1 for a wrong category"
+    measure: ClassVar[str] = (
+        "mean squared error of hidden values, in standard deviations (of counts: of their logarithms); 1 for a wrong "
+        "category"
+    )
 
     rounds: Annotated[Natural, "further trips that see the guesses of the trip before"] = 0
 
@@ -63,14 +66,21 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
         holes = torch.where(uniform_like(x) < HIDDEN, torch.nan, x)
+        hidden = holes.isnan() & ~x.isnan()
         linear = torch.where(holes.isnan(), self.linear_.best(holes), holes)
-        return tuple(self._missed(x, holes.isnan() & ~x.isnan(), filled) for filled in (self._fill(holes), linear))
+        return self._missed(x, hidden, self._fill(holes)), self._missed(x, hidden, linear)
 
     def _missed(self, x: Tensor, hidden: Tensor, filled: Tensor) -> Tensor:
         """The mean over the hidden values of a row: squared error of numbers, 1 for a wrong category."""
-        kinds = [column.kind in ("category", "boolean") for column in self.preparation_.schema_.columns]
-        wrong = torch.where(torch.tensor(kinds), (filled.round() != x).float(), (filled - x).square())
-        return torch.where(hidden, wrong, 0.0).sum(1) / hidden.sum(1).clamp_min(1)
+        wrong = torch.zeros_like(x)
+        for place, column in enumerate(self.preparation_.schema_.columns):
+            true, told = x[:, place], filled[:, place]
+            if column.kind == "count":
+                true, told = (torch.log1p(each.clamp_min(0)) / column.scale for each in (true, told))
+            exact = column.kind in ("number", "count")
+            wrong[:, place] = (told - true).square() if exact else (told.round() != true).to(x.dtype)
+        hidden, wrong = hidden.flatten(1), torch.where(hidden, wrong, 0.0).flatten(1)
+        return wrong.sum(1) / hidden.sum(1).clamp_min(1)
 
     def _verdict(self, x: Tensor) -> Tensor:
         return self._fill(x).double().sum(1)

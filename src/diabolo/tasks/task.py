@@ -1,6 +1,6 @@
 """Task: what people come for. ``fit`` is check -> prepare -> build -> train -> calibrate, and the same for every task.
 
-    X --rows--> Preparation --x--> Variant.build, Variant.train --autoencoder--> _calibrate
+X --rows--> Preparation --x--> Variant.build, Variant.train --autoencoder--> _calibrate
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Task(Params, ABC):
     likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
-    on_epoch: ClassVar[Callable[[Epoch], None] | None] = None  # not a parameter: `watch` sets it, `clone` forgets it
+    on_epoch: ClassVar[Any] = None  # a function of an Epoch; no parameter: `watch` sets it, `clone` forgets it
 
     def watch(self, on_epoch: Callable[[Epoch], None]) -> Self:
         """Call ``on_epoch`` after every epoch of the fits that follow, for a progress bar or a log."""
-        vars(self)["on_epoch"] = on_epoch
+        self.__dict__["on_epoch"] = on_epoch
         return self
 
     @final
@@ -71,9 +71,9 @@ class Task(Params, ABC):
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(_counted(rows, weight))
-        train, held_out = self._split(rows, weight)
-        self.rows_seen_ = train.rows + (held_out.rows if held_out is not train else 0)
-        for train, valid, held_out in self._rounds(train, held_out):
+        parts = self._split(rows, weight)
+        self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
+        for train, valid, held_out in self._rounds(*parts):
             self.autoencoder_ = self._build()
             self.history_ = self._train(train, valid, self.trainer or Trainer())
             self._settle(train, held_out)
@@ -178,9 +178,10 @@ class Task(Params, ABC):
         return Rows(x[places], None if weight is None or _is_count(weight) else weight[places], numbers=places)
 
     def _streamed(self, source: Source) -> tuple[Batches, Batches]:
-        parts = [Streamed(source, self.preparation_, part, self.validation, self.seed_) for part in ("train", "held out")]
+        train = Streamed(source, self.preparation_, "train", self.validation, self.seed_)
+        held_out = Streamed(source, self.preparation_, "held out", self.validation, self.seed_)
         everything = Streamed(source, self.preparation_)
-        return (parts[0], parts[1]) if min(parts[0].rows, parts[1].rows - 1) > 0 else (everything, everything)
+        return (train, held_out) if min(train.rows, held_out.rows) > 1 else (everything, everything)
 
     def _build(self) -> Autoencoder:
         with seeded(self.seed_):

@@ -2,6 +2,7 @@
 
 A variant that obeys them trains with any trainer, saves, explains and imputes like those of the house. The laws find
 what usually goes wrong: a cost averaged over the batch, a score that is drawn, a codebook that nothing moves.
+``check_task`` does the same for tasks; see ``diabolo.checks.tasks``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import torch
 from torch import Tensor
 
 from diabolo.autoencoder import Autoencoder
+from diabolo.checks.tasks import check_task
 from diabolo.errors import InvalidParameter, LawBroken
 from diabolo.randomness import seeded
 from diabolo.schema import Column, Schema, numbers
 from diabolo.variants import Variant
+
+__all__ = ["KINDS", "LAWS", "Case", "Law", "check_task", "check_variant", "choices", "every_parameter_matters"]
 
 ROWS = 8
 LETTERS = ("a", "b", "c", "(unseen)")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import pyarrow as pa
 import torch
 from sklearn.base import clone
 
-from diabolo.errors import DiaboloError, InvalidData, LawBroken
+from diabolo.errors import InvalidData, LawBroken
 from diabolo.params import Params
 from diabolo.tasks import load
 from diabolo.tasks.task import Task
@@ -77,8 +77,9 @@ class Subject:
     def same(self, first: pa.RecordBatch, second: pa.RecordBatch, law: Law, when: str, within: float = 0.0) -> None:
         """Demand equal bits in every column, or numbers ``within`` a part of their size of each other."""
         missing = set(first.schema.names) ^ set(second.schema.names)
-        different = [name for name in first.schema.names if name not in missing and not _close(first[name], second[name], within)]
-        self.demand(not missing and not different, law, f"{', '.join([*missing, *different])} that differs {when}")
+        both = [name for name in first.schema.names if name not in missing]
+        different = [*missing, *(name for name in both if not _close(first[name], second[name], within))]
+        self.demand(not different, law, f"{', '.join(different)} that differs {when}")
 
 
 Law = Callable[[Subject], None]
@@ -121,7 +122,7 @@ def told(task: Task, rows: pa.Table) -> pa.RecordBatch:
 def few_rows(subject: Subject) -> None:
     """Two rows can be learned from; one row, or none, is refused, and no new rows give no answers."""
     for rows in (made_up(0), made_up(1), np.empty((0, 3)), np.ones((1, 3))):
-        subject.refuses(lambda rows=rows: subject.fitted(rows), few_rows, f"a fit of {len(rows)} row(s)", "sample")
+        subject.refuses(partial(subject.fitted, rows), few_rows, f"a fit of {len(rows)} row(s)", "sample")
     for count in (2, 3):
         with subject.accepting(few_rows, f"a fit of {count} rows"):
             _demand_finite(subject, subject.fitted(made_up(count)), made_up(5), few_rows)
@@ -225,8 +226,7 @@ def order_of_rows(subject: Subject) -> None:
 
 
 def rows_stand_alone(subject: Subject) -> None:
-    """What is said of a row does not depend on the rows beside it: alone, in parts or all together,
-    rounding apart."""
+    """What is said of a row does not depend on those beside it: alone, in parts, all together (rounding apart)."""
     rows = made_up(37, seed=1)
     together = told(subject.usual, rows)
     for size in (1, 5, 16):
@@ -274,7 +274,7 @@ def contributions_add_up(subject: Subject) -> None:
     if not hasattr(subject.task, "explain"):
         return
     rows = made_up(37, seed=1)
-    parts, score = subject.usual.explain(rows), subject.usual.anomaly_score(rows)  # type: ignore[attr-defined]
+    parts, score = subject.usual.explain(rows), subject.usual.anomaly_score(rows)
     gap = np.abs(parts.sum(1) - score).max()
     subject.demand(bool(gap <= 1e-9 * np.abs(score).max()), contributions_add_up, f"a gap of {gap:.3g} nats")
 
@@ -283,7 +283,7 @@ def further_rows(subject: Subject) -> None:
     """``partial_fit`` begins as ``fit`` does, goes on with any number of rows, and refuses other columns."""
     if not hasattr(subject.task, "partial_fit"):
         return
-    begun = clone(subject.task).set_params(random_state=0).partial_fit(made_up())  # type: ignore[attr-defined]
+    begun = clone(subject.task).set_params(random_state=0).partial_fit(made_up())
     rows = made_up(9, seed=1)
     subject.same(told(subject.usual, rows), told(begun, rows), further_rows, "between fit and the first partial_fit")
     with subject.accepting(further_rows, "a partial_fit of one row, then of many"):
@@ -324,7 +324,8 @@ def _demand_finite(subject: Subject, task: Task, rows: pa.Table, law: Law) -> No
 def _close(first: pa.Array, second: pa.Array, within: float) -> bool:
     if not (within and pa.types.is_floating(first.type)):
         return bool(first == second)
-    return np.allclose(*(each.to_numpy(zero_copy_only=False) for each in (first, second)), within, within, equal_nan=True)
+    one, other = (each.to_numpy(zero_copy_only=False) for each in (first, second))
+    return np.allclose(one, other, within, within, equal_nan=True)
 
 
 def _random_states() -> dict[str, Any]:

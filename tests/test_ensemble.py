@@ -1,0 +1,102 @@
+"""Members side by side are members alone: same answers, same gradients, nothing between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from diabolo.autoencoder import Autoencoder
+from diabolo.batches import Rows
+from diabolo.checks import KINDS, Case
+from diabolo.ensemble import Ensemble
+from diabolo.randomness import seeded
+from diabolo.schema import numbers
+from diabolo.tasks import AnomalyDetector, Imputer, load
+from diabolo.trainer import Trainer
+from diabolo.variants import VAE, VQVAE, Masked, Sparse, Vanilla, Variant
+
+VARIANTS = [Vanilla(), Vanilla(tied=True), Masked(), VAE(), VQVAE(update="gradient"), Sparse()]
+X = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
+
+
+def members(variant: Variant, count: int = 3, kind: str = "row") -> list[Autoencoder]:
+    return [Case(variant, kind, KINDS[kind]).build(seed).eval() for seed in range(count)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("variant", VARIANTS, ids=repr)
+@torch.no_grad()
+def test_it_is_the_mean_of_its_members(variant: Variant, kind: str) -> None:
+    alone, x = members(variant, kind=kind), Case(variant, kind, KINDS[kind]).rows()
+    together, trips = Ensemble(alone).eval()(x), [member(x) for member in alone]
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(together.errors, torch.stack([trip.errors for trip in trips]).mean(0), **close)
+    torch.testing.assert_close(together.nll, torch.stack([trip.nll for trip in trips]).mean(0), **close)
+    torch.testing.assert_close(together.code.z, torch.cat([trip.code.z for trip in trips], 1), **close)
+    for name, cost in together.code.costs.items():
+        torch.testing.assert_close(cost, torch.stack([trip.code.costs[name] for trip in trips]).mean(0), **close)
+
+
+@torch.no_grad()
+def test_the_best_value_is_the_median_and_codes_stand_side_by_side() -> None:
+    alone = members(Vanilla())
+    together = Ensemble(alone).eval()
+    torch.testing.assert_close(together.best(X), torch.stack([each.best(X) for each in alone]).median(0).values)
+    torch.testing.assert_close(together.encode(X).z, torch.cat([each.encode(X).z for each in alone], 1))
+
+
+def test_members_do_not_move_each_other() -> None:
+    """The cost of one member moves its own weights only."""
+    ensemble = Ensemble(members(Vanilla())).train()
+    ensemble._each(Autoencoder.losses, X, None)["nll"][1].sum().backward()
+    for weight in ensemble.parameters():
+        assert not weight.grad[0].any() and not weight.grad[2].any()
+    assert any(weight.grad[1].any() for weight in ensemble.parameters())
+
+
+def test_gradients_are_those_of_members_alone() -> None:
+    alone = members(Vanilla())
+    ensemble = Ensemble(alone)
+    ensemble.losses(X)["nll"].sum().backward()
+    for place, member in enumerate(alone):
+        member.losses(X)["nll"].sum().backward()
+        for name, weight in member.named_parameters():
+            own = ensemble.weights[name.replace(".", "/")].grad[place]
+            torch.testing.assert_close(own, weight.grad / len(alone), rtol=1e-3, atol=1e-3)
+
+
+def test_members_hide_values_of_their_own() -> None:
+    ensemble = Ensemble([members(Masked(), 1)[0]] * 2).train()
+    with seeded(0):
+        first, second = ensemble._each(Autoencoder.losses, X, None)["nll"]
+    assert (first != second).float().mean() > 0.9
+
+
+def test_members_start_apart_and_the_whole_learns() -> None:
+    with seeded(0):
+        ensemble = Vanilla(latent=2, members=3).build(numbers(6))
+    assert isinstance(ensemble, Ensemble)
+    assert any(not torch.equal(weight[0], weight[1]) for weight in ensemble.parameters())
+    x = torch.randn(256, 2, generator=torch.Generator().manual_seed(1)) @ torch.randn(2, 6)
+    history = Trainer(epochs=15, batch_size=64).fit(ensemble, Rows(x), Rows(x))
+    assert history[-1].valid["nll"] < history[0].valid["nll"] - 0.5
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=repr)
+def test_weights_round_trip(variant: Variant) -> None:
+    first, second = Ensemble(members(variant)).eval(), Ensemble(members(variant)[::-1]).eval()
+    second.load_state_dict(first.state_dict())
+    with torch.no_grad():
+        assert torch.equal(first(X).nll, second(X).nll)
+
+
+@pytest.mark.parametrize("kind", [AnomalyDetector, Imputer])
+def test_a_task_with_members_saves_and_loads(kind: type, tmp_path: pytest.TempPathFactory) -> None:
+    rows = np.random.default_rng(0).normal(size=(120, 4))
+    rows[5, 1] = np.nan
+    task = kind(Masked(members=2), trainer=Trainer(epochs=2), random_state=0).fit(rows)
+    task.save(tmp_path / "model")
+    again, ask = load(tmp_path / "model"), "anomaly_score" if kind is AnomalyDetector else "transform"
+    np.testing.assert_array_equal(getattr(again, ask)(rows), getattr(task, ask)(rows))
+    np.testing.assert_array_equal(getattr(task, ask)(rows)[:1], getattr(task, ask)(rows[:1]))
