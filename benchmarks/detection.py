@@ -56,7 +56,7 @@ def table(protocol: str, rows: int, seeds: range, wanted: str = "") -> Iterator[
             X, y = kept["X"].astype(float), kept["y"].astype(int)
         if len(X) < SMALLEST or (wanted and set_name.lower() not in wanted.lower().split(",")):
             continue
-        train, test, truth = split(X, y, protocol, rows, seeds[0])
+        train = split(X, y, protocol, rows, seeds[0])[0]
         line, seconds = [], 0.0
         for name, score in methods(protocol).items():
             begin = time.perf_counter()
@@ -70,7 +70,9 @@ def table(protocol: str, rows: int, seeds: range, wanted: str = "") -> Iterator[
     yield ["spread over seeds", "", "", *("{:.2f} / {:.2f}".format(*each.std(0)) for each in means.values()), ""]
 
 
-def split(X: np.ndarray, y: np.ndarray, protocol: str, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def split(
+    X: np.ndarray, y: np.ndarray, protocol: str, rows: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training rows, test rows and the labels of the test rows."""
     if len(X) > rows:
         chosen = np.random.default_rng(seed).choice(len(X), rows, replace=False)

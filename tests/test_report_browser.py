@@ -54,12 +54,18 @@ class Browser:
             self.process.wait()
         os.close(self.read)
 
-    def attach(self) -> None:
-        """Speak to the first tab from now on, and hear of everything in it."""
-        target = self.call("Target.getTargets")["targetInfos"][0]["targetId"]
+    def open_tab(self) -> str:
+        """Speak to a new tab from now on, and hear of everything in it."""
+        self.session = None
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        return target
+
+    def close_tab(self, target: str) -> None:
+        self.session = None
+        self.call("Target.closeTarget", targetId=target)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """What the browser answers; what it tells meanwhile is kept in ``events``."""
@@ -117,16 +123,23 @@ def high_pipe() -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def program_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip(f"no browser here: none of {', '.join(BROWSERS)} is installed")
     opened = Browser(program, tmp_path_factory.mktemp("profile"))
     try:
-        opened.attach()
         yield opened
     finally:
         opened.close()
+
+
+@pytest.fixture
+def browser(program_running: Browser) -> Iterator[Browser]:
+    """A fresh tab: what one test emulates, no other meets."""
+    tab = program_running.open_tab()
+    yield program_running
+    program_running.close_tab(tab)
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +257,6 @@ def test_text_stands_out_from_the_paper(browser: Browser, page: Path, scheme: st
     for element in ("h1", ".lead", ".note", "th", ".score b"):
         ink = luminance(browser.run(f"getComputedStyle(document.querySelector('{element}')).color"))
         assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 4.5
-    browser.call("Emulation.setEmulatedMedia", features=[])
 
 
 def luminance(colour: str) -> float:
@@ -270,9 +282,6 @@ def test_prints_with_every_row_open(browser: Browser, page: Path) -> None:
 
 def test_reads_the_same_without_script(browser: Browser, page: Path) -> None:
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        browser.visit(page, PHONE)
-        assert browser.run("document.querySelectorAll('th button').length") == 0
-        assert "The strangest rows, and why" in browser.run("document.body.innerText")
-    finally:
-        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    browser.visit(page, PHONE)
+    assert browser.run("document.querySelectorAll('th button').length") == 0
+    assert "The strangest rows, and why" in browser.run("document.body.innerText")

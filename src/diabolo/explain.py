@@ -59,20 +59,28 @@ def reasons(detector: AnomalyDetector, X: Any, top: int = 3, nearest: int = 2) -
     >>> why.reasons[0].column, why.anomaly
     ('x2', True)
     """
-    rows = detector.rows(X)
-    contributions, names = detector.explain(rows), detector.explained_names_
+    rows, names = detector.rows(X), detector.explained_names_
+    contributions = detector.explain(rows)
+    scores = detector.anomaly_score(rows)
+    verdicts = zip(scores, detector.threshold_.p_value(scores), detector.threshold_.exceeded(scores), strict=True)
     cells, normal = _cells(rows, detector), _cells(detector.reconstruct(rows), detector)
     near = _nearest(detector, rows, nearest)
-    scores, p_values, verdicts = contributions.sum(1), detector.p_value(rows), detector.predict(rows)
-    told = []
-    for row, parts in enumerate(contributions):
-        largest = [i for i in np.argsort(-parts, kind="stable")[:top] if parts[i] > 0]
-        why = tuple(
-            Reason(names[i], cells[row][names[i]], normal[row][names[i]], float(parts[i]), float(parts[i] / scores[row]))
-            for i in largest
-        )
-        told.append(Explanation(row, float(scores[row]), float(p_values[row]), bool(verdicts[row] < 0), why, near[row]))
-    return told
+    told = zip(contributions, cells, normal, scores, strict=True)
+    why = [_told(names, *each, top) for each in told]
+    return [
+        Explanation(row, float(score), float(p), bool(anomaly), why[row], near[row])
+        for row, (score, p, anomaly) in enumerate(verdicts)
+    ]
+
+
+def _told(
+    names: list[str], parts: np.ndarray, cells: Mapping[str, Any], normal: Mapping[str, Any], score: float, top: int
+) -> tuple[Reason, ...]:
+    """The largest contributions of one row, largest first."""
+    largest = [i for i in np.argsort(-parts, kind="stable")[:top] if parts[i] > 0]
+    return tuple(
+        Reason(names[i], cells[names[i]], normal[names[i]], float(parts[i]), float(parts[i] / score)) for i in largest
+    )
 
 
 def _nearest(detector: AnomalyDetector, rows: Any, count: int) -> list[tuple[Mapping[str, Any], ...]]:

@@ -7,10 +7,11 @@ constructor, scikit-learn's ``get_params`` / ``clone`` / ``GridSearchCV``, the c
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
+from functools import cache
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Self, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
@@ -71,7 +72,7 @@ class Params(BaseEstimator):
     @classmethod
     def parameters(cls) -> Mapping[str, Parameter]:
         """Every parameter by name, in the order of declaration."""
-        return _parameters(cls)
+        return _parameters(cls)  # type: ignore[arg-type]  # classes are hashable, mypy sees Params.__hash__
 
     def check_params(self) -> None:
         """Raise InvalidParameter for the first parameter outside its annotation."""
@@ -133,7 +134,7 @@ def _is_a(hint: Any, value: Any) -> bool:
     if hint is int:
         return isinstance(value, Integral)
     if hint is float:
-        return isinstance(value, Real) and bool(np.isfinite(value))
+        return isinstance(value, Real) and math.isfinite(value)
     return isinstance(value, hint)
 
 
@@ -232,11 +233,11 @@ def _params_in(hint: Any) -> Iterable[type[Params]]:
     return (each for each in options if isinstance(each, type) and issubclass(each, Params))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parameters(cls: type[Params]) -> Mapping[str, Parameter]:
     hints = get_type_hints(cls, include_extras=True)
     found = {}
-    for field in fields(cls):  # type: ignore[arg-type]
+    for field in fields(cls):
         hint = hints[field.name]
         notes = [note for note in get_args(hint)[1:] if isinstance(note, str)] if get_origin(hint) is Annotated else []
         default = None if field.default is MISSING else field.default

@@ -45,7 +45,7 @@ def seeded(*numbers: int) -> Iterator[None]:
     """Seed torch's CPU generator from ``numbers`` inside, and leave its state as it was outside."""
     state = torch.random.get_rng_state()
     try:
-        torch.random.default_generator.manual_seed(mix(*numbers))
+        torch.default_generator.manual_seed(mix(*numbers))
         yield
     finally:
         torch.random.set_rng_state(state)

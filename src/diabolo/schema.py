@@ -72,8 +72,9 @@ class Schema:
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Schema:
         columns = tuple(Column(**{**each, "categories": tuple(each["categories"])}) for each in entry["columns"])
-        rest = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-        return cls(**{**rest, "columns": columns})
+        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+        rest: dict[str, Any] = {**lists, "columns": columns}
+        return cls(**rest)
 
 
 def numbers(count: int, kind: Literal["table", "series", "image"] = "table", grid: tuple[int, ...] = ()) -> Schema:

@@ -135,13 +135,13 @@ class Task(Params, ABC):
         if isinstance(X, (pa.RecordBatch, pa.Table)) and not first:
             return X
         if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
-            validate_data(self, X, skip_check_array=True, reset=first)
+            self._validated(X, first, skip_check_array=True)
             return _at_least_two(as_rows(X)) if first else as_rows(X)
-        return self._array(X, first)
+        dtype = (np.float64, np.float32)
+        return self._validated(X, first, dtype=dtype, ensure_all_finite=False, ensure_min_samples=1 + first)
 
-    def _array(self, X: Any, first: bool) -> np.ndarray:
-        """``X`` as an array by scikit-learn's rules; its errors become ours."""
-        rules = {"dtype": (np.float64, np.float32), "ensure_all_finite": False, "ensure_min_samples": 1 + first}
+    def _validated(self, X: Any, first: bool, **rules: Any) -> Any:
+        """``X`` by scikit-learn's rules; its errors become ours."""
         try:
             return validate_data(self, X, reset=first, **rules)
         except ValueError as error:
@@ -323,11 +323,11 @@ class Task(Params, ABC):
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters; ``variant__latent`` works also where the variant was given by name."""
-        for name in {key.partition("__")[0] for key in params if "__" in key}:
-            if isinstance(getattr(self, name, None), str) and name not in params:
-                setattr(self, name, resolve(getattr(self, name)))
-            if name == "trainer" and self.trainer is None and name not in params:
-                self.trainer = Trainer()
+        nested = {key.partition("__")[0] for key in params if "__" in key}
+        if "variant" in nested:
+            params["variant"] = resolve(params.get("variant", self.variant))
+        if "trainer" in nested:
+            params["trainer"] = params.get("trainer", self.trainer) or Trainer()
         return super().set_params(**params)
 
     def __sklearn_tags__(self) -> Any:

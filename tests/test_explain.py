@@ -1,0 +1,93 @@
+"""Explanations: which values, what would have been normal, which rows are near; in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from diabolo import AnomalyDetector
+from diabolo.checks.tasks import made_up
+from diabolo.explain import Explanation, Reason, reasons, shown
+
+
+@pytest.fixture(scope="module")
+def detector() -> AnomalyDetector:
+    return AnomalyDetector("Linear", random_state=0).fit(made_up(400))
+
+
+def odd_row() -> pa.Table:
+    rows = made_up(3, seed=1).to_pylist()
+    rows[1]["power"] = -40.0
+    return pa.Table.from_pylist(rows, made_up().schema)
+
+
+def test_the_odd_value_and_what_would_be_normal(detector: AnomalyDetector) -> None:
+    why = reasons(detector, odd_row())[1]
+    assert (why.row, why.anomaly) == (1, True) and why.p_value < 0.01
+    first = why.reasons[0]
+    assert first.column == "power" and first.value == -40.0 and first.share > 0.4
+    assert isinstance(first.normal, float) and first.normal > -40.0
+
+
+def test_reasons_add_up_and_fall(detector: AnomalyDetector) -> None:
+    rows = made_up(50, seed=1)
+    for why, score, p, verdict in zip(
+        reasons(detector, rows, top=6),
+        detector.anomaly_score(rows),
+        detector.p_value(rows),
+        detector.predict(rows),
+        strict=True,
+    ):
+        parts = [each.contribution for each in why.reasons]
+        assert sum(parts) == pytest.approx(why.score) == pytest.approx(score)
+        assert parts == sorted(parts, reverse=True) and sum(each.share for each in why.reasons) == pytest.approx(1)
+        assert (why.p_value, why.anomaly) == (pytest.approx(p), verdict < 0)
+
+
+def test_nearest_rows_are_in_the_units_of_the_user(detector: AnomalyDetector) -> None:
+    rows = made_up(5, seed=1)
+    for row, why in zip(rows.to_pylist(), reasons(detector, rows, nearest=3), strict=True):
+        assert len(why.nearest) == 3
+        for near in why.nearest:
+            assert near.keys() == row.keys()
+            assert near["site"] in ("north", "south", "west") and isinstance(near["on"], bool)
+            assert near["power"] == pytest.approx(3 * near["flow"], abs=3)
+    kept = {round(each, 6) for each in made_up(400)["flow"].to_pylist()}
+    assert round(reasons(detector, rows)[0].nearest[0]["flow"], 6) in {round(k, 6) for k in kept} or any(
+        abs(reasons(detector, rows)[0].nearest[0]["flow"] - k) < 1e-4 for k in kept
+    )
+
+
+def test_no_row_is_its_own_neighbour(detector: AnomalyDetector) -> None:
+    rows = made_up(400).slice(0, 40)
+    for row, why in zip(rows.to_pylist(), reasons(detector, rows, nearest=1), strict=True):
+        assert abs(why.nearest[0]["flow"] - row["flow"]) > 1e-6
+
+
+def test_without_neighbours_and_without_reasons() -> None:
+    detector = AnomalyDetector("Linear", neighbours=0, random_state=0).fit(made_up(100))
+    why = reasons(detector, made_up(2, seed=1), top=0)
+    assert [(each.nearest, each.reasons) for each in why] == [((), ())] * 2
+    assert reasons(detector, made_up(2, seed=1), nearest=0)[0].nearest == ()
+
+
+def test_arrays_and_columns_set_aside() -> None:
+    block = np.random.default_rng(0).normal(size=(200, 3))
+    block[:, 1] = np.nan
+    detector = AnomalyDetector("Linear", random_state=0).fit(block)
+    block[0, 2] = 50.0
+    why = reasons(detector, block[:1], top=3)[0]
+    assert why.reasons[0].column == "x2" and {each.column for each in why.reasons} <= {"x0", "x2"}
+    rows = made_up(100).append_column("id", pa.array([f"pump {i}" for i in range(100)]))
+    told = reasons(AnomalyDetector("Linear", random_state=0).fit(rows), rows.slice(0, 2))
+    assert "id" not in told[0].nearest[0]
+
+
+def test_in_words() -> None:
+    reason = Reason("flow", 12.345678, None, 3.0, 0.75)
+    assert str(reason) == "flow = 12.35 (normal here: missing; 75% of the score)"
+    told = str(Explanation(4, 4.0, 0.002, True, (reason,), ()))
+    assert told == f"row 4: anomaly, score 4.00 nats, p = 0.002\n  {reason}"
+    assert "row 4: normal" in str(Explanation(4, 4.0, 0.5, False, (), ()))
+    assert [shown(each) for each in (None, float("nan"), 3, "on", 1e-9)] == ["missing", "missing", "3", "on", "1e-09"]

@@ -1,0 +1,104 @@
+"""Imputer: gaps in, completed rows out, of the same type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from diabolo import Imputer, Trainer
+from diabolo.checks.tasks import made_up
+from diabolo.variants import VAE, Masked
+
+
+def related(count: int, seed: int = 0) -> np.ndarray:
+    """Three columns that tell each other."""
+    dice = np.random.default_rng(seed)
+    level = dice.normal(5, 2, count)
+    return np.c_[level, 2 * level, -level] + 0.05 * dice.normal(size=(count, 3))
+
+
+def with_gaps(rows: np.ndarray, share: float = 0.2) -> np.ndarray:
+    gaps = np.random.default_rng(1).random(rows.shape) < share
+    gaps[gaps.all(1)] = False
+    return np.where(gaps, np.nan, rows)
+
+
+@pytest.mark.parametrize("variant, bound", [("Linear", 0.5), (Masked(latent=8), 0.25)])
+def test_gaps_are_filled_from_the_other_values(variant: Any, bound: float) -> None:
+    rows = related(800)
+    holes = with_gaps(rows)
+    filled = Imputer(variant, trainer=Trainer(epochs=40, batch_size=128), random_state=0).fit_transform(holes)
+    missing = np.isnan(holes)
+    error = (np.square(filled - rows) / rows.var(0))[missing].mean()
+    assert error < bound  # 1 for the mean of the column
+    assert np.array_equal(filled[~missing], holes[~missing])  # what was there is untouched, bit by bit
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_keep_their_type(dtype: type) -> None:
+    holes = with_gaps(related(60)).astype(dtype)
+    filled = Imputer("Linear", random_state=0).fit_transform(holes)
+    assert filled.dtype == dtype and np.isfinite(filled).all()
+
+
+def test_tables_are_completed_column_by_column() -> None:
+    rows = made_up(200)
+    gaps = pa.array(np.arange(200) % 7 == 3)
+    for place, name in enumerate(rows.column_names):
+        missing = pa.scalar(None, rows[name].type)
+        rows = rows.set_column(place, rows.schema.field(name), pa.compute.if_else(gaps, missing, rows[name]))
+    rows = rows.append_column("id", pa.array([None if i == 5 else f"pump {i}" for i in range(200)]))
+    filled = Imputer("Linear", random_state=0).fit(rows).transform(rows)
+    assert filled.schema.equals(rows.schema)
+    assert {name: filled[name].null_count for name in filled.column_names if filled[name].null_count} == {"id": 1}
+    assert set(filled["site"].to_pylist()) == {"north", "south", "west"}
+    kept = pa.compute.invert(gaps)
+    assert filled.filter(kept).drop_columns(["heat"]).equals(rows.filter(kept).drop_columns(["heat"]))
+
+
+def test_run_completes_a_batch() -> None:
+    batch = made_up(50, seed=1).to_batches()[0]
+    said = Imputer("Linear", random_state=0).fit(made_up()).run(batch)
+    assert isinstance(said, pa.RecordBatch) and said.schema == batch.schema
+    assert batch["heat"].null_count and not said["heat"].null_count
+
+
+def test_rounds_see_the_guesses_of_the_round_before() -> None:
+    holes = with_gaps(related(300), 0.4)
+    fills = [
+        Imputer(VAE(latent=1, hidden=(16,)), rounds=rounds, trainer=Trainer(epochs=30, batch_size=64), random_state=0)
+        .fit(holes)
+        .transform(holes)
+        for rounds in (0, 5)
+    ]
+    missing = np.isnan(holes)
+    assert not np.array_equal(fills[0], fills[1])
+    errors = [np.square(fill - related(300))[missing].mean() for fill in fills]
+    assert errors[1] < errors[0]
+
+
+def test_rows_without_a_value_get_the_usual_ones() -> None:
+    filled = Imputer("Linear", random_state=0).fit(related(300)).transform(np.full((1, 3), np.nan))
+    assert filled[0] == pytest.approx([5, 10, -5], abs=0.5)
+
+
+def test_measure_is_free_of_units_and_fair_to_categories() -> None:
+    """Thousandfold numbers change nothing; a guess from nothing costs about 1 per number."""
+    dice = np.random.default_rng(0)
+    rows = pa.table({"a": dice.normal(size=600), "b": dice.normal(size=600), "n": dice.negative_binomial(1, 0.05, 600)})
+    assert [c.kind for c in Imputer("Linear").fit(rows).preparation_.schema_.columns] == ["number", "number", "count"]
+    large = rows.set_column(0, "a", pa.compute.multiply(rows["a"], 1000.0))
+    costs = [Imputer("Linear", random_state=0).fit(each).comparison_["deep"] for each in (rows, large)]
+    assert costs[0] == pytest.approx(costs[1], rel=1e-3) and 0.3 < costs[0] < 2
+
+
+def test_in_a_pipeline_with_named_outputs() -> None:
+    frame = made_up(60).select(["flow", "power", "heat"]).to_pandas()
+    pipeline = make_pipeline(Imputer("Linear", random_state=0), StandardScaler()).set_output(transform="pandas")
+    assert list(pipeline.fit_transform(frame).columns) == ["flow", "power", "heat"]
+    assert list(pipeline[0].get_feature_names_out()) == ["flow", "power", "heat"]
