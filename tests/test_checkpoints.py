@@ -62,7 +62,7 @@ def test_resume_refuses_another_training(tmp_path: Path) -> None:
         trainer.fit(built(), Rows(x), Rows(other), seed=1)
     with pytest.raises(InvalidParameter, match=r"seed = 1, not 2"):
         trainer.fit(built(), Rows(x), seed=2)
-    with pytest.raises(InvalidParameter, match=r"trainer\.lr = 0\.005, not 0\.5"):
+    with pytest.raises(InvalidParameter, match=r"trainer\.lr = 0\.002, not 0\.5"):
         Trainer(epochs=2, checkpoint=saved, lr=0.5).fit(built(), Rows(x), seed=1)
     with pytest.raises(InvalidParameter, match="another model"):
         trainer.fit(built(Denoising(latent=3, hidden=(8,))), Rows(x), seed=1)

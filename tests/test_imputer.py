@@ -69,9 +69,9 @@ def test_run_completes_a_batch() -> None:
 
 
 def test_rounds_see_the_guesses_of_the_round_before() -> None:
-    holes = with_gaps(related(300), 0.4)
+    holes = with_gaps(related(300))
     fills = [
-        Imputer(VAE(latent=1, hidden=(16,)), rounds=rounds, trainer=Trainer(epochs=30, batch_size=64), random_state=0)
+        Imputer(VAE(latent=1, hidden=(16,)), rounds=rounds, trainer=Trainer(epochs=60, batch_size=16), random_state=0)
         .fit(holes)
         .transform(holes)
         for rounds in (0, 5)

@@ -33,7 +33,8 @@ LAYERS = (
     ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
     ("cli", "console", "demo", "doctor", "__main__"),
 )
-CORE = {"joblib", "numpy", "pyarrow", "safetensors", "scipy", "sklearn", "torch"}
+# joblib, scipy and threadpoolctl are scikit-learn's own dependencies.
+CORE = {"joblib", "numpy", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl", "torch"}
 # Where anything else may be imported; jaxtyping only for the type checker.
 ELSEWHERE = {"rich": {"console"}, "typer": {"cli", "console"}}
 FREE_OF_TORCH = ("errors", "params", "schema")

@@ -188,7 +188,7 @@ def test_trip_that_breaks_a_law(
 def test_missing_values_that_poison_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classic: errors computed on NaN and masked afterwards give gradients of NaN."""
 
-    def masked_late(self: Autoencoder, output: Tensor, x: Tensor, observed: Tensor) -> Tensor:
+    def masked_late(self: Autoencoder, output: Tensor, x: Tensor, observed: Tensor, judged: Tensor) -> Tensor:
         return torch.where(observed, self.likelihood.errors(output, x), 0.0)
 
     monkeypatch.setattr(Autoencoder, "_errors", masked_late)

@@ -126,7 +126,7 @@ class Hide(nn.Module):
         return self.least + (self.share - self.least) * uniform_like(one_per_row)
 
     def extra_repr(self) -> str:
-        return f"share={self.share}, least={self.least}"
+        return f"share={self.share}" + ("" if self.least is None else f", least={self.least}")
 
 
 class HidePatches(nn.Module):

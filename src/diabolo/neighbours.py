@@ -99,8 +99,10 @@ class Neighbours:
         """The distance of each place from the others, and half as much again as is usual."""
         self.scale = torch.ones(len(self.places))
         self._lay_out()
+        if len(self.places) == 1:
+            return self.scale
         squares = self._squares(self.places, torch.ones_like(self.places, dtype=torch.bool))
-        apart = self._mean(self._least(squares.fill_diagonal_(torch.inf) if len(squares) > 1 else squares))
+        apart = self._mean(self._least(squares.fill_diagonal_(torch.inf)))
         return apart + EVEN * apart.median().clamp_min(1e-6)
 
     def _least(self, squares: Tensor) -> Tensor:

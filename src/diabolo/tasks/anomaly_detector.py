@@ -12,7 +12,7 @@ from sklearn.base import OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from diabolo.batches import Batch, Batches, Rows, drawn, joined
+from diabolo.batches import Batch, Batches, Rows, contents, drawn, joined
 from diabolo.errors import InvalidParameter
 from diabolo.evidence import Evidence
 from diabolo.neighbours import Neighbours
@@ -117,11 +117,16 @@ class AnomalyDetector(OutlierMixin, Task):
         return told
 
     def nearest(self, X: Any, count: int = 2) -> Tensor | None:
-        """The nearest kept normal rows of each row, prepared, shape (n, count, columns); None without neighbours."""
+        """The nearest kept normal rows of each row, prepared, shape (n, count, columns); None without neighbours.
+
+        A row that is one of them itself is not among its own, where there are others.
+        """
         x = self._prepared(X)
         if self.neighbours_ is None:
             return None
-        return self.neighbours_.kept[self.neighbours_.nearest(x, count)]
+        kept = self.neighbours_.nearest(x, count + 1)
+        own = contents(self.neighbours_.kept)[kept] == contents(x).unsqueeze(1)
+        return self.neighbours_.kept[kept.gather(1, own.int().argsort(dim=1, stable=True)[:, :count])]
 
     def scorer(self) -> Scorer:
         """The score of one row at a time, in tens of microseconds; as the detector is now, for tables of numbers."""
