@@ -1,4 +1,7 @@
-"""Every benchmark, in one process; writes RESULTS.md beside this file: ``python -m benchmarks [--quick]``."""
+"""Every benchmark, or some: ``python -m benchmarks [--only speed clean] [--seeds 3] [--rows 50000]``.
+
+Writes RESULTS.md beside this file; parts that are not run again keep the figures they had.
+"""
 
 from __future__ import annotations
 
@@ -14,45 +17,65 @@ from pathlib import Path
 from benchmarks import detection, speed
 
 PLACE = Path(__file__).with_name("RESULTS.md")
+PARTS = ("speed", "clean", "contaminated")
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 NOTES = {
-    "clean": "Trained on normal rows only: AUROC / average precision in %, mean over seeds",
+    "clean": "Trained on normal rows only: AUROC / average precision in %",
     "contaminated": "Trained on all rows without labels, the same rows scored: AUROC / average precision in %",
 }
 
 
 def main() -> None:
-    """Run, print and write all tables."""
+    """Run, print and write the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one seed and at most 5,000 rows a set")
-    quick = parser.parse_args().quick
-    rows, seeds = (5_000, 1) if quick else (50_000, 3)
-    parts = [heading(rows, seeds)]
-    for title, lines in speed.tables():
-        parts.append(section(title, lines))
-    for protocol, title in NOTES.items():
-        parts.append(section(title, detection.table(protocol, rows, range(seeds))))
-    PLACE.write_text("\n\n".join(parts) + "\n")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--rows", type=int, default=50_000, help="larger sets are cut to as many rows")
+    parser.add_argument("--seeds", type=int, default=3)
+    asked = parser.parse_args()
+    for part in asked.only:
+        keep(part, speed_part() if part == "speed" else detection_part(part, asked.rows, asked.seeds))
 
 
-def heading(rows: int, seeds: int) -> str:
-    """What was measured on what."""
+def speed_part() -> str:
+    """Every table of speed."""
+    return "\n\n".join([heading("Speed"), *(table(title, lines) for title, lines in speed.tables())])
+
+
+def detection_part(protocol: str, rows: int, seeds: int) -> str:
+    """The table of one protocol."""
+    told = (
+        f"Mean over {seeds} seeds; sets of more than {rows:,} rows are cut to as many; one configuration for all sets."
+    )
+    lines = detection.table(protocol, rows, range(seeds))
+    return "\n\n".join([heading(f"Detection, {protocol}"), told, table(NOTES[protocol], lines)])
+
+
+def keep(part: str, text: str) -> None:
+    """Put the part into the file, in its place."""
+    mark = "<!-- {} -->".format
+    old = PLACE.read_text() if PLACE.exists() else ""
+    found = {each: old.split(mark(each))[1] for each in PARTS if old.count(mark(each)) == 2}
+    found[part] = f"\n{text}\n"
+    body = "\n\n".join(mark(each) + found[each] + mark(each) for each in PARTS if each in found)
+    PLACE.write_text(f"# Benchmarks\n\n{body}\n")
+
+
+def heading(title: str) -> str:
+    """What was measured, when and on what."""
     versions = ", ".join(f"{name} {version(name)}" for name in SHOWN)
     machine = f"{os.cpu_count()} cores ({processor()}), {platform.system()}, Python {platform.python_version()}"
-    return (
-        f"# Benchmarks\n\n{datetime.now(UTC):%Y-%m-%d}, {machine}, {versions}. Sets of more than {rows:,} rows are cut "
-        f"to as many; {seeds} seed{'s' * (seeds > 1)}; one configuration, the default, for all sets."
-    )
+    return f"## {title}\n\n{datetime.now(UTC):%Y-%m-%d}, {machine}, {versions}."
 
 
 def processor() -> str:
     """The processor's name, where the system tells it."""
     told = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in told.read_text().splitlines() if line.startswith("model name")]
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
-def section(title: str, lines: Iterable[list[str]]) -> str:
+def table(title: str, lines: Iterable[list[str]]) -> str:
     """A table in Markdown, printed as it grows."""
     print(f"\n{title}", file=sys.stderr)
     rows = []
@@ -61,7 +84,7 @@ def section(title: str, lines: Iterable[list[str]]) -> str:
         rows.append("| " + " | ".join(line) + " |")
         if len(rows) == 1:
             rows.append("|" + " --- |" * len(line))
-    return f"## {title}\n\n" + "\n".join(rows)
+    return f"### {title}\n\n" + "\n".join(rows)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ NEAREST = 5  # of these, as many are averaged
 EVEN = 1.0  # by how much of the median spread every place's own spread is widened
 BLOCK = 256  # rows whose distances are held at once, so that they stay in the cache
 FEW = 16  # rows that matrix products are filled up to
+NEAR = 1e-2  # relative distances below are rounding
 FAR = 1e4  # features beyond are as far as this
 
 
@@ -111,7 +112,7 @@ class Neighbours:
 
     def _mean(self, least: Tensor) -> Tensor:
         near = least.topk(min(NEAREST, self.groups), 1, largest=False, sorted=False).values
-        return near.clamp_(0, FAR * FAR).sqrt_().mean(1)
+        return near.clamp_(NEAR * NEAR, FAR * FAR).sqrt_().mean(1)
 
     def _lay_out(self) -> None:
         """What the squared distances need of the places, as one matrix: |x - r|^2 = |x|^2 - 2 x.r + |r|^2."""

@@ -25,7 +25,7 @@ from diabolo.bottlenecks import Plain
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.evidence import Evidence
 from diabolo.likelihoods.continuous import HALF_LOG_TAU, UNIT, Normal
-from diabolo.neighbours import FAR, NEAREST, Neighbours
+from diabolo.neighbours import FAR, NEAR, NEAREST, Neighbours
 from diabolo.networks import Decoder, Encoder, turns
 from diabolo.networks.dense import Tied
 from diabolo.preparation.encodings import FARTHEST
@@ -190,7 +190,7 @@ class _Distance:
             squares = self._of_some(x, 1 - holes)
         least = np.minimum.reduce(squares.reshape(self.groups, -1), 1)
         least.partition(self.count - 1)
-        near = np.sqrt(np.minimum(np.maximum(least[: self.count], 0.0), FAR * FAR))
+        near = np.sqrt(np.minimum(np.maximum(least[: self.count], NEAR * NEAR), FAR * FAR))
         return float(np.add.reduce(near)) / self.count
 
     def _of_some(self, x: Array, here: Array) -> Array:

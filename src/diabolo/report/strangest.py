@@ -61,7 +61,7 @@ def _introduced(findings: Findings, shown: int) -> Markup:
     return paragraph(
         f"{which} Rows are counted from 0. Each bar goes on where the one before it ended: together they make up the "
         "score. “Normal here” is what the model would have expected, given the other values of the row; nearest are "
-        "the normal rows most like it."
+        "the kept normal rows most like it."
     )
 
 

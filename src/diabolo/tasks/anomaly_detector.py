@@ -27,6 +27,7 @@ from diabolo.variants import Variant
 CLUSTERED, VALUES = 20_000, 20_000_000  # training rows, and values, that the neighbours are found among
 PLACED = ("kept", "places", "scale")  # what the neighbours are kept by
 CALIBRATION = 20_000  # held-out rows that evidence and p-values are learned from
+FOLDS = 10  # of the held-out rows, each scored by evidence learned from the others
 RESERVE = 2_000  # held-out rows kept in the model, so that partial_fit calibrates with old and new ones
 REHEARSED = 1_024  # training rows kept in the model, so that partial_fit forgets less
 RARE, FEW = 0.01, 0.05  # share of normal rows that is marked by default, and where few rows are held out
@@ -164,7 +165,7 @@ class AnomalyDetector(OutlierMixin, Task):
         return torch.from_numpy(self._added({name: raw.numpy() for name, raw in self._views(x).items()}))
 
     def _added(self, views: Mapping[str, np.ndarray]) -> np.ndarray:
-        return np.sum([self.evidence_[name](raw) for name, raw in views.items()], axis=0)
+        return _added(self.evidence_, views)
 
     def _contributions(self, x: Tensor) -> Tensor:
         """Each view's evidence, divided among the values by what they added to the view."""
@@ -195,7 +196,8 @@ class AnomalyDetector(OutlierMixin, Task):
     def _rounds(self, train: Batches, held_out: Batches) -> Iterator[tuple[Batches, Batches, Batches]]:
         """Contaminated rows are learned from twice: all of them, then all but the strangest.
 
-        The threshold sees every held-out row both times: p-values are too large, if anything, never too small.
+        The threshold sees every held-out row both times, so that anomalies among them make p-values too large, not too
+        small.
         """
         self.reserve_ = Batch(torch.empty(0, *self.preparation_.schema_.shape))
         if self.training != "contaminated":
@@ -231,9 +233,9 @@ class AnomalyDetector(OutlierMixin, Task):
         self.neighbours_ = self._placed(train) if self.neighbours else None
         rows = self.memory_ if held_out is train else drawn(held_out, CALIBRATION, self.seed_)
         views = self._raw(rows.x)
-        self.evidence_ = {name: Evidence().fit(raw, rows.weight) for name, raw in views.items()}
+        self.evidence_ = _evidence(views, rows.weight)
         self.usual_ = self._each(rows.x, lambda x: self.autoencoder_(x).errors).mean(0)
-        self.threshold_ = self._threshold(len(rows)).fit(self._added(views), rows.weight)
+        self.threshold_ = self._threshold(len(rows)).fit(_crossed(views, rows.weight), rows.weight)
         if held_out is not train:
             self.reserve_ = drawn(Rows(rows.x, rows.weight), RESERVE, self.seed_)
 
@@ -278,6 +280,25 @@ class AnomalyDetector(OutlierMixin, Task):
         views = ["surprise", "distance"] if near else ["surprise"]
         self.evidence_ = {view: Evidence().restore(_part(state, view)) for view in views}
         self.threshold_ = self._threshold(len(self.reserve_)).restore(_part(state, "threshold"))
+
+
+def _evidence(views: Mapping[str, np.ndarray], weight: Tensor | None) -> dict[str, Evidence]:
+    return {name: Evidence().fit(raw, weight) for name, raw in views.items()}
+
+
+def _added(evidence: Mapping[str, Evidence], views: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.sum([evidence[name](raw) for name, raw in views.items()], axis=0)
+
+
+def _crossed(views: Mapping[str, np.ndarray], weight: Tensor) -> np.ndarray:
+    """The score of each held-out row by evidence learned from other held-out rows, as that of a new row is."""
+    scores = np.empty(len(weight))
+    fold = np.arange(len(weight)) % FOLDS
+    for rows in (fold == each for each in range(min(FOLDS, len(weight)))):
+        others = rows if rows.all() else ~rows
+        evidence = _evidence({name: raw[others] for name, raw in views.items()}, weight[others])
+        scores[rows] = _added(evidence, {name: raw[rows] for name, raw in views.items()})
+    return scores
 
 
 def _part(state: Mapping[str, Tensor], name: str) -> dict[str, np.ndarray]:
