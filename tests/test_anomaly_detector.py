@@ -192,7 +192,7 @@ def test_weighted_rows_are_named_once_when_left_out() -> None:
 def test_contaminated_file_must_fit_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pyarrow.parquet.write_table(made_up(300), tmp_path / "rows.parquet")
     monkeypatch.setattr(task, "IN_MEMORY", 1000)
-    with pytest.raises(InvalidParameter, match="training='contaminated'.*Fit a sample"):
+    with pytest.raises(InvalidParameter, match=r"training='contaminated'.*Fit a sample"):
         linear(training="contaminated").fit(tmp_path / "rows.parquet")
 
 

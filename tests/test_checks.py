@@ -39,14 +39,12 @@ def test_the_same_detector_without_a_mistake_breaks_none(law: Law) -> None:
     law(Subject(Careless()))
 
 
-def test_one_row_that_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_row_that_is_learned_from() -> None:
     class Mutant(Careless):
         def _rows(self, X: Any, *, first: bool) -> Any:
-            return super()._rows(X, first=first and len(X) > 1)
+            return super()._rows(X, first=first and len(X) != 1)
 
-    assert "no error for a fit of 1" in broken(tasks.few_rows, Mutant()) or "a fit of 0" in broken(
-        tasks.few_rows, Mutant()
-    )
+    assert "no error for a fit of 1 row(s)" in broken(tasks.few_rows, Mutant())
 
 
 def test_two_rows_that_are_too_few() -> None:
@@ -170,11 +168,6 @@ def test_rows_scored_by_those_beside_them() -> None:
 
 
 def test_file_that_forgets() -> None:
-    class Forgetful(Careless):
-        def _state(self) -> dict[str, Tensor]:
-            state = super()._state()
-            return state | {"reserve.x": state["reserve.x"][:1], "reserve.weight": state["reserve.weight"][:1]}
-
     class Inexact(Careless):
         def _restore(self, state: Any) -> None:
             super()._restore(state)
@@ -188,7 +181,6 @@ def test_file_that_forgets() -> None:
 
     assert "another file" in broken(tasks.files_keep_everything, Inexact())
     assert "another file" in broken(tasks.files_keep_everything, Rounding())
-    LAWS[10](Subject(Forgetful()))  # a file of fewer rows is still read and written alike
 
 
 def test_clone_that_knows() -> None:
@@ -216,13 +208,13 @@ def test_weights_that_are_not_counts() -> None:
         def _split(self, rows: Any, weight: Any) -> Any:
             return super()._split(rows, None)
 
-    class Flooring(Careless):
-        def _split(self, rows: Any, weight: Any) -> Any:
-            return super()._split(rows, None if weight is None else weight.floor())
+    class Whole(Careless):
+        def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+            whole = sample_weight is not None and not np.any(np.mod(sample_weight, 1))
+            return super().fit(X, y, sample_weight if whole else None)
 
     assert "between weights and repeated rows" in broken(tasks.weights_count_rows, Ignoring())
-    law = Subject(Flooring())
-    tasks.weights_count_rows(law)  # floors are broken weights too, of their own kind: they do change something
+    assert "weights that change nothing" in broken(tasks.weights_count_rows, Whole())
 
 
 def test_contributions_that_do_not_add_up() -> None:
@@ -260,7 +252,7 @@ def test_check_task_runs_every_law_and_names_the_task() -> None:
         def explain(self, X: Any) -> np.ndarray:
             return super().explain(X) + 1
 
-    with pytest.raises(LawBroken, match="Loud.*breaks a law. What ``explain`` says"):
+    with pytest.raises(LawBroken, match=r"Loud.*breaks a law\. What ``explain`` says"):
         check_task(Loud())
 
 

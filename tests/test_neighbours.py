@@ -136,10 +136,10 @@ def test_rows_beyond_all_bounds_stay_finite() -> None:
     assert torch.isfinite(far).all() and far[0] >= far[1] >= far[2]
 
 
-def test_equal_rows_have_no_spread_and_no_distance() -> None:
+def test_equal_rows_are_at_no_distance_rounding_apart() -> None:
     near = Neighbours.learn(numbers(2), torch.ones(40, 2), 10)
     same, other = near(torch.tensor([[1.0, 1.0], [2.0, 1.0]]))
-    assert same == 0 and torch.isfinite(other) and other > 0
+    assert same < 0.1 < other and torch.isfinite(other)
 
 
 def test_no_rows_no_distances() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
@@ -273,7 +272,7 @@ def test_inner_parameters_of_what_was_not_given() -> None:
 
 
 def test_unknown_variant_is_named_with_the_known_ones() -> None:
-    with pytest.raises(InvalidParameter, match="No variant is called 'Varaint'.*Denoising"):
+    with pytest.raises(InvalidParameter, match=r"No variant is called 'Varaint'.*Denoising"):
         AnomalyDetector("Varaint").fit(made_up())
     with pytest.raises(InvalidParameter, match="'validation' parameter of Imputer"):
         Imputer(validation=2.0).fit(made_up())

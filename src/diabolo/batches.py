@@ -35,6 +35,11 @@ class Batch:
         beside = (None if each is None else _picked(each, rows) for each in (self.weight, self.given))
         return Batch(_picked(self.x, rows), *beside)
 
+    @property
+    def weights(self) -> Tensor:
+        """One number per row; 1 where nothing was said."""
+        return torch.ones(len(self)) if self.weight is None else self.weight
+
     def to(self, device: torch.device) -> Batch:
         beside = (None if each is None else each.to(device) for each in (self.weight, self.given))
         return Batch(self.x.to(device), *beside)
@@ -99,7 +104,7 @@ def drawn(rows: Batches, count: int, seed: int) -> Batch:
     dice = torch.Generator().manual_seed(mix(seed, count))
     kept: list[Tensor] = []
     for batch in rows.ordered(WALKED):
-        weight = torch.ones(len(batch)) if batch.weight is None else batch.weight
+        weight = batch.weights
         priority = weight / (1 - torch.rand(len(batch), generator=dice, dtype=torch.float64))
         new = [batch.x, weight, priority]
         kept = [torch.cat(each) for each in zip(kept, new, strict=True)] if kept else new
@@ -112,8 +117,7 @@ def drawn(rows: Batches, count: int, seed: int) -> Batch:
 
 def joined(first: Batch, second: Batch) -> Batch:
     """The rows of both, with their weights; rows without weigh 1."""
-    weights = [torch.ones(len(each)) if each.weight is None else each.weight for each in (first, second)]
-    return Batch(torch.cat((first.x, second.x)), torch.cat(weights))
+    return Batch(torch.cat((first.x, second.x)), torch.cat((first.weights, second.weights)))
 
 
 def contents(x: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ class _Surprise:
         self.errors = _errors(likelihood)
 
     def __call__(self, x: Array, holes: Array | None) -> float:
-        h = self.first @ x
+        h = self.first @ np.minimum(np.maximum(x, -self.reach), self.reach)
         h += self.bias
         if holes is not None and self.flags is not None:
             h += self.flags @ holes
@@ -147,7 +147,7 @@ class _Surprise:
         hidden = torch.zeros(1, columns, dtype=torch.bool) if turn is None else turns.hidden(turn)
         values, flags = first.weight[:, :columns], first.weight[:, columns:]
         bias = first.bias.expand(len(hidden), -1)
-        self.turns, self.flags = len(hidden), None
+        self.turns, self.flags, self.reach = len(hidden), None, np.float32(encoder.features.reach)
         if encoder.features.flags:
             bias = bias + hidden.float() @ flags.T
             self.flags = _matrix((flags * ~hidden.unsqueeze(1)).flatten(0, 1))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from diabolo.errors import InvalidParameter
-from diabolo.networks.dense import Decoder, Encoder, Layers, in_order, started, tie
+from diabolo.networks.dense import REACH, Decoder, Encoder, Layers, in_order, started, tie
 from diabolo.networks.features import Features
 from diabolo.schema import Schema
 
@@ -78,7 +78,7 @@ def pair(
     if len(schema.grid) not in CONVOLUTIONS:
         raise InvalidParameter(f"Convolutions read series and images: 1 or 2 axes per row. Got {len(schema.grid)}.")
     sizes = halves(schema.grid, len(hidden))
-    features = Features(schema, flags=flags)
+    features = Features(schema, flags=flags, reach=REACH)
     down = _down((features.width + schema.given, *hidden), len(schema.grid), layers)
     waist = _waist(features.width + schema.given if not hidden else hidden[-1], width, sizes[-1], grid)
     encoder = Encoder(features, nn.Sequential(*down, *waist), schema.given)

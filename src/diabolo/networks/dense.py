@@ -30,6 +30,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
+REACH = 5.0  # standard deviations that a network sees
 GAINS = {"tanh": 5 / 3}  # sqrt 2 for all that pass about half of their input (He et al., 2015, arXiv:1502.01852)
 
 
@@ -142,7 +143,7 @@ def beside(x: Tensor, given: Tensor | None, width: int) -> Tensor:
 
 def encoder(schema: Schema, hidden: Sequence[int], width: int, *, flags: bool, layers: Layers) -> Encoder:
     """Dense layers from the features of a row (of all cells of its grid) to ``width`` numbers."""
-    features = Features(schema, flags=flags)
+    features = Features(schema, flags=flags, reach=REACH)
     wide = features.width * math.prod(schema.grid)
     stack = chain((wide + schema.given, *hidden, width), layers)
     return Encoder(features, nn.Sequential(*stack), schema.given, flat=bool(schema.grid))

@@ -28,7 +28,9 @@ class Features(nn.Module):
         category  one-hot                              1 feature per category
 
     A missing value gives 0 in each of its features (the middle of a number, no category at all). With ``flags`` one
-    more feature per column follows at the end: 1 where the value is missing, 0 elsewhere.
+    more feature per column follows at the end: 1 where the value is missing, 0 elsewhere. Features beyond ``reach``
+    are seen as being there: a network is not asked about what it was never shown, so that one extreme value does not
+    make it wrong about all the others.
 
     Shapes: x (n, columns, \*grid) to (n, width, \*grid).
 
@@ -45,9 +47,10 @@ class Features(nn.Module):
     order: Tensor
     back: Tensor
 
-    def __init__(self, schema: Schema, *, flags: bool = False) -> None:
+    def __init__(self, schema: Schema, *, flags: bool = False, reach: float = INFINITE) -> None:
         super().__init__()
         self.flags = flags
+        self.reach = reach
         self.columns = len(schema.columns)
         self.values_width = sum(column.width for column in schema.columns)
         self.width = self.values_width + flags * self.columns
@@ -65,7 +68,8 @@ class Features(nn.Module):
 
     def filled(self, x: Float[Tensor, "n columns *grid"]) -> Float[Tensor, "n values *grid"]:
         """The features without flags; ``owner`` names the column of each."""
-        return x.nan_to_num(0.0, INFINITE, -INFINITE) if self.plain else self._of_kinds(x)
+        filled = x.nan_to_num(0.0, INFINITE, -INFINITE) if self.plain else self._of_kinds(x)
+        return filled if self.reach == INFINITE else filled.clamp(-self.reach, self.reach)
 
     def values(self, features: Float[Tensor, "n width *grid"]) -> Float[Tensor, "n values *grid"]:
         """The values that features stand for: the inverse, with the weight of each category in place of one index."""

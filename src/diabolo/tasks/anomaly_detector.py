@@ -233,9 +233,9 @@ class AnomalyDetector(OutlierMixin, Task):
         self.neighbours_ = self._placed(train) if self.neighbours else None
         rows = self.memory_ if held_out is train else drawn(held_out, CALIBRATION, self.seed_)
         views = self._raw(rows.x)
-        self.evidence_ = _evidence(views, rows.weight)
+        self.evidence_ = _evidence(views, rows.weights)
         self.usual_ = self._each(rows.x, lambda x: self.autoencoder_(x).errors).mean(0)
-        self.threshold_ = self._threshold(len(rows)).fit(_crossed(views, rows.weight), rows.weight)
+        self.threshold_ = self._threshold(len(rows)).fit(_crossed(views, rows.weights), rows.weights)
         if held_out is not train:
             self.reserve_ = drawn(Rows(rows.x, rows.weight), RESERVE, self.seed_)
 
@@ -265,10 +265,7 @@ class AnomalyDetector(OutlierMixin, Task):
         if self.neighbours_ is not None:
             state |= {name: getattr(self.neighbours_, name) for name in PLACED}
         for name, rows in {"memory": self.memory_, "reserve": self.reserve_}.items():
-            state |= {
-                f"{name}.x": rows.x,
-                f"{name}.weight": torch.ones(len(rows)) if rows.weight is None else rows.weight,
-            }
+            state |= {f"{name}.x": rows.x, f"{name}.weight": rows.weights}
         return state | {"usual": self.usual_}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
@@ -282,7 +279,7 @@ class AnomalyDetector(OutlierMixin, Task):
         self.threshold_ = self._threshold(len(self.reserve_)).restore(_part(state, "threshold"))
 
 
-def _evidence(views: Mapping[str, np.ndarray], weight: Tensor | None) -> dict[str, Evidence]:
+def _evidence(views: Mapping[str, np.ndarray], weight: Tensor) -> dict[str, Evidence]:
     return {name: Evidence().fit(raw, weight) for name, raw in views.items()}
 
 
