@@ -8,7 +8,7 @@ SECONDS ?= 60
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types docs bench fuzz clean
+.PHONY: help demo test coverage check format lint types docs bench fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,13 @@ help: ## this list
 demo: .venv/.ok ## fit, run, explain and report on real data; every command is echoed
 	$(BIN)/diabolo demo
 
-test: .venv/.ok ## every test, with the coverage of the core
+test: .venv/.ok ## every test
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+coverage: .venv/.ok ## every test, and which lines they run
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
 
-check: format lint types test docs ## format, lint, types, every test, docs
+check: format lint types coverage docs ## format, lint, types, every test with its coverage, docs
 
 format: .venv/.ok ## format the code in place
 	$(BIN)/ruff format .

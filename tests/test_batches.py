@@ -89,3 +89,14 @@ def test_blocks_are_full_and_answers_in_order(rows: int) -> None:
 
     assert torch.equal(in_blocks(numbered(rows).all.x, read), 2 * torch.arange(float(rows)))
     assert all(size % 16 == 0 for size in sizes)
+
+
+def test_blocks_side_by_side_answer_in_order() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        rows = numbered(3 * batches.BLOCK + 5).all.x
+        assert torch.equal(in_blocks(rows, lambda x: 2 * x[:, 0]), 2 * rows[:, 0])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

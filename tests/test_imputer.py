@@ -82,6 +82,15 @@ def test_rounds_see_the_guesses_of_the_round_before() -> None:
     assert errors[1] < errors[0]
 
 
+def test_the_linear_autoencoder_is_compared_at_its_best() -> None:
+    """On a plane it needs some trips, and is then hard to beat."""
+    dice = np.random.default_rng(0)
+    rows = dice.normal(size=(800, 2)) @ dice.normal(size=(2, 8)) + 0.05 * dice.normal(size=(800, 8))
+    once, often = (Imputer("Linear", rounds=rounds, random_state=0).fit(rows).comparison_ for rounds in (0, 5))
+    assert once["better"] == "linear" and often["better"] == "neither"
+    assert often["deep"] < 0.5 * once["deep"] and once["linear"] == often["linear"]
+
+
 def test_rows_without_a_value_get_the_usual_ones() -> None:
     filled = Imputer("Linear", random_state=0).fit(related(300)).transform(np.full((1, 3), np.nan))
     assert filled[0] == pytest.approx([5, 10, -5], abs=0.5)

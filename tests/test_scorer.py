@@ -64,7 +64,7 @@ def test_every_likelihood_of_numbers(likelihood: str) -> None:
 
 def test_far_rows_are_scored_alike() -> None:
     detector = fitted(Linear(), rows())
-    far = np.vstack([np.full(6, value) for value in (0.0, 1e3, -1e5, 1e12)])
+    far = np.vstack([np.full(6, value) for value in (0.0, 1e3, -1e5, 1e12, 1e308)])
     np.testing.assert_allclose([detector.scorer()(row) for row in far], detector.anomaly_score(far), rtol=1e-4)
 
 

@@ -337,4 +337,4 @@ def test_comparison_with_a_linear_autoencoder() -> None:
     rows[dice.random(rows.shape) < 0.02] = np.nan
     deep = Imputer(trainer=Trainer(epochs=40, batch_size=128), random_state=0).fit(rows).comparison_
     assert deep["better"] == "deep" and deep["difference"] < -2 * deep["error"] < 0
-    assert linear(Imputer).fit(rows).comparison_["better"] == "neither"
+    assert linear(Imputer).fit(rows).comparison_["better"] != "deep"

@@ -100,10 +100,12 @@ class _Reading:
             raise SchemaMismatch(
                 f"A row has the shape ({len(self.sources)},): {_few(self.sources)}. Got {given.shape}."
             )
-        x = ((given if self.whole else given[self.kept]) - self.center) / self.scale
-        if np.isinf(x).any():
-            place = self.sources[self.kept[np.argmax(np.isinf(x))]]
+        given = given if self.whole else given[self.kept]
+        if np.isinf(given).any():
+            place = self.sources[self.kept[np.argmax(np.isinf(given))]]
             raise InvalidData(f"The value of {place!r} is infinite. Write nan where a value is missing.")
+        with np.errstate(over="ignore"):
+            x = (given - self.center) / self.scale
         np.minimum(np.maximum(x, -FARTHEST, out=x), FARTHEST, out=x)
         return x.astype(np.float32)
 

@@ -54,7 +54,7 @@ class AnomalyDetector(OutlierMixin, Task):
     >>> from diabolo import AnomalyDetector
     >>> rows = np.random.default_rng(0).normal(size=(500, 4))
     >>> detector = AnomalyDetector(random_state=0).fit(rows)
-    >>> detector.predict([[0, 0, 0, 0], [0, 0, 8, 0]]), detector.explain([[0, 0, 8, 0]]).argmax()
+    >>> detector.predict([[0, 0, 0, 0], [0, 0, 8, 0]]), int(detector.explain([[0, 0, 8, 0]]).argmax())
     (array([ 1, -1]), 2)
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
@@ -10,12 +10,14 @@ import torch
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from torch import Tensor
 
+from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches
 from diabolo.params import Natural
 from diabolo.randomness import uniform_like
 from diabolo.tasks.task import Task
 from diabolo.variants import Variant
 
+TRIPS = 6  # of which the linear autoencoder is given the best: it gains more from them than one that knows of gaps
 HIDDEN = 0.2  # share of the values that are hidden to see how well they are filled
 
 
@@ -32,7 +34,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     >>> t = np.linspace(0, 1, 200)
     >>> rows = np.c_[t, 2 * t, -t]
     >>> rows[7, 1] = np.nan
-    >>> filled = Imputer("Linear", random_state=0).fit_transform(rows)
+    >>> filled = Imputer("Linear", rounds=5, random_state=0).fit_transform(rows)
     >>> bool(abs(filled[7, 1] - 2 * t[7]) < 0.2), bool(filled[8, 0] == rows[8, 0])
     (True, True)
     """
@@ -56,10 +58,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         return self.transform(batch)
 
     def _fill(self, x: Tensor) -> Tensor:
-        missing = x.isnan()
-        for _ in range(self.rounds + 1):
-            x = torch.where(missing, self.autoencoder_.best(x), x)
-        return x
+        *_, filled = _trips(self.autoencoder_, x, self.rounds + 1)
+        return filled
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         """Nothing beyond the autoencoder is needed to fill gaps."""
@@ -67,8 +67,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
         holes = torch.where(uniform_like(x) < HIDDEN, torch.nan, x)
         hidden = holes.isnan() & ~x.isnan()
-        linear = torch.where(holes.isnan(), self.linear_.best(holes), holes)
-        return self._missed(x, hidden, self._fill(holes)), self._missed(x, hidden, linear)
+        linear = [self._missed(x, hidden, filled) for filled in _trips(self.linear_, holes, TRIPS)]
+        return self._missed(x, hidden, self._fill(holes)), min(linear, key=lambda costs: float(costs.mean()))
 
     def _missed(self, x: Tensor, hidden: Tensor, filled: Tensor) -> Tensor:
         """The mean over the hidden values of a row: squared error of numbers, 1 for a wrong category."""
@@ -90,3 +90,11 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         """Nothing was kept."""
+
+
+def _trips(autoencoder: Autoencoder, x: Tensor, count: int) -> Iterator[Tensor]:
+    """The completed rows after each trip; a trip sees the guesses of the one before."""
+    missing = x.isnan()
+    for _ in range(count):
+        x = torch.where(missing, autoencoder.best(x), x)
+        yield x
