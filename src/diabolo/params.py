@@ -180,10 +180,8 @@ def _readings(text: str, known: Mapping[str, type[Params]]) -> Iterable[Any]:
             pass
     if text in known:
         yield known[text]()
-    if text.startswith(("(", "[")) or "," in text:
-        parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
-        yield from _tuples(parts)
     yield text
+    yield from _tuples([part.strip() for part in text.strip("()[]").split(",") if part.strip()])  # one item: (16,)
 
 
 def _tuples(parts: list[str]) -> Iterable[tuple[Any, ...]]:
