@@ -63,7 +63,7 @@ def reasons(detector: AnomalyDetector, X: Any, top: int = 3, nearest: int = 2) -
     contributions = detector.explain(rows)
     scores = detector.anomaly_score(rows)
     verdicts = zip(scores, detector.threshold_.p_value(scores), detector.threshold_.exceeded(scores), strict=True)
-    cells, normal = _cells(rows, detector), _cells(detector.reconstruct(rows), detector)
+    cells, normal = _cells(rows, detector), _seen(_cells(detector.reconstruct(rows), detector), detector)
     near = _nearest(detector, rows, nearest)
     told = zip(contributions, cells, normal, scores, strict=True)
     why = [_told(names, *each, top) for each in told]
@@ -104,6 +104,18 @@ def _cells(rows: Any, detector: AnomalyDetector) -> list[dict[str, Any]]:
         names = detector.preparation_.schema_.sources
         return [dict(zip(names, row.tolist(), strict=True)) for row in rows]
     return pa.table(rows).select(list(detector.explained_names_)).to_pylist()
+
+
+def _seen(normal: list[dict[str, Any]], detector: AnomalyDetector) -> list[dict[str, Any]]:
+    """The rows with every number moved into the range that its column had in fit."""
+    numbers = [column for column in detector.preparation_.schema_.columns if column.kind in ("number", "count")]
+    ranges = {column.source: (column.low, column.high) for column in numbers if column.part == "value"}
+    for row in normal:
+        for name, (low, high) in ranges.items():
+            value = row[name]
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and low <= high:
+                row[name] = type(value)(min(max(value, low), high))
+    return normal
 
 
 def shown(value: Any) -> str:
