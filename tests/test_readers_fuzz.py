@@ -146,3 +146,13 @@ def test_csv_rows_come_back(rows: list[tuple[float, str]]) -> None:
     numbers = [None if np.isnan(number) else number for number, _ in rows]
     assert table["number"].to_pylist() == numbers
     assert [(text or "").strip() for text in table["text"].to_pylist()] == [text.strip() for _, text in rows]
+
+
+def test_footers_that_end_arrows_process() -> None:
+    """Single bits of a Parquet footer at which asking Arrow for a column chunk aborts the whole process."""
+    data = VALID["plain.parquet"]
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for place, bits in ((19, 1), (20, 1), (26, 4), (28, 1), (41, 1), (42, 8), (47, 1), (74, 1)):
+        damaged = bytearray(data)
+        damaged[start + place] ^= bits
+        survives(bytes(damaged), "parquet")

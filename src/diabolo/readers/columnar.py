@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from diabolo.errors import UnreadableFile
+from diabolo.readers.footer import Chunk, chunks
 from diabolo.readers.source import (
     BATCH_BYTES,
     ROW_BYTES,
@@ -40,8 +41,10 @@ class Parquet(Source):
         self.name, self._origin = origin.name, origin
         self._texts: list[str] = []
         with reading(self.name, "Parquet"), self._opened() as file:
-            self._check_claims(file.metadata)
-            self._learn(file)
+            with self._origin.seekable() as footer:
+                told = chunks(footer)
+            self._check_claims(file.metadata, told)
+            self._learn(file, told)
 
     def piece(self, i: int) -> Iterator[pa.RecordBatch]:
         with reading(self.name, "Parquet"), self._opened() as file:
@@ -58,47 +61,43 @@ class Parquet(Source):
                 source, read_dictionary=self._texts, pre_buffer=False, buffer_size=1 << 20
             )
 
-    def _learn(self, file: pyarrow.parquet.ParquetFile) -> None:
+    def _learn(self, file: pyarrow.parquet.ParquetFile, told: list[Chunk]) -> None:
         fields = file.schema_arrow
         _refuse_duplicates(self.name, fields.names)
         self.set_aside = {field.name: "nested values" for field in fields if pa.types.is_nested(field.type)}
         groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
-        delta = {chunk.path_in_schema for chunk in _chunks(groups) if "DELTA_BYTE_ARRAY" in chunk.encodings}
+        delta = {chunk.path for chunk in told if chunk.delta}
         self._texts = [field.name for field in fields if _is_text(field.type) and field.name not in delta]
         kept = [field for field in fields if field.name not in self.set_aside]
         self.schema = pa.schema([_as_dictionary(field) if field.name in self._texts else field for field in kept])
         self.rows = file.metadata.num_rows
         self.starts = tuple(accumulate((group.num_rows for group in groups), initial=0))[:-1]
-        self._size = min(rows_at_once(self.schema), _rows_of_text(groups, delta))
+        self._size = min(rows_at_once(self.schema), _rows_of_text(groups, told))
 
-    def _check_claims(self, metadata: pyarrow.parquet.FileMetaData) -> None:
+    def _check_claims(self, metadata: pyarrow.parquet.FileMetaData, told: list[Chunk]) -> None:
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         if metadata.num_rows != sum(group.num_rows for group in groups) or any(group.num_rows < 0 for group in groups):
             raise UnreadableFile(
                 f"{self.name}: its row groups do not add up to {metadata.num_rows} rows. Write it again."
             )
-        for chunk in _chunks(groups):
-            if chunk.total_uncompressed_size > CHUNK_BYTES:
+        for chunk in told:
+            if chunk.plain > CHUNK_BYTES:
                 raise UnreadableFile(
-                    f"{self.name}: column {chunk.path_in_schema!r} takes {chunk.total_uncompressed_size >> 20} MiB "
+                    f"{self.name}: column {chunk.path!r} takes {chunk.plain >> 20} MiB "
                     f"in one row group; {CHUNK_BYTES >> 20} MiB is the most. Write it with smaller row groups."
                 )
-        packed = sum(max(chunk.total_compressed_size, 1) for chunk in _chunks(groups))
-        plain = sum(chunk.total_uncompressed_size for chunk in _chunks(groups))
+        packed = sum(max(chunk.packed, 1) for chunk in told)
+        plain = sum(chunk.plain for chunk in told)
         if plain > FOOTER_EXPANSION * packed:
             refuse_expansion(self.name, packed, plain)
 
 
-def _chunks(groups: list[Any]) -> Iterator[Any]:
-    return (group.column(j) for group in groups for j in range(group.num_columns))
-
-
-def _rows_of_text(groups: list[Any], delta: set[str]) -> int:
+def _rows_of_text(groups: list[Any], told: list[Chunk]) -> int:
     """Rows at once such that text, as large as the footer says, stays within a batch."""
     heaviest = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=0.0)
     rows = max(1, int(BATCH_BYTES // max(heaviest, 1.0)))
-    hidden = max((c.total_uncompressed_size for c in _chunks(groups) if c.path_in_schema in delta), default=0)
-    return min(rows, max(DELTA_ROWS, ROW_BYTES // hidden)) if hidden else rows
+    hidden = max((chunk.plain for chunk in told if chunk.delta), default=0)
+    return min(rows, max(DELTA_ROWS, ROW_BYTES // hidden)) if hidden > 0 else rows
 
 
 class Arrow(Source):
