@@ -108,7 +108,7 @@ def test_contractive_estimate_is_unbiased(rows: Tensor, monkeypatch: pytest.Monk
     autoencoder = model(numbers(4), Plain(LATENT, nn.Tanh()))
     trip = autoencoder(rows)
     exact = Contractive(1.0)(autoencoder, trip)
-    monkeypatch.setattr("diabolo.penalties.EXACT_UP_TO", 0)
+    monkeypatch.setattr("diabolo.penalties.code.EXACT_UP_TO", 0)
     drawn = torch.stack([Contractive(1.0)(autoencoder, trip).detach() for _ in range(400)])
     assert ((drawn.mean(0) - exact).abs() < 5 * drawn.std(0) / 20).all()
     assert (drawn.std(0) > 0).any()

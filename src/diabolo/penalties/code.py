@@ -1,0 +1,110 @@
+"""Prices on the code of a row: its size, how rarely it is used, how much it moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.func import vjp
+
+from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty, Reconstruction
+from diabolo.randomness import uniform_like
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+EXACT_UP_TO = 16  # code numbers whose Jacobian rows are computed one by one; above, two random directions estimate it
+PROBES = 2
+
+
+class L1(Penalty):
+    """The size of the code: ``weight * sum_j |z_j|``, in nats per row (n,).
+
+    It is -log of a Laplace prior with scale 1 / weight, up to a constant (Ng, 2011, "Sparse autoencoder").
+    """
+
+    name = "l1"
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        return self.weight * trip.code.z.flatten(1).abs().sum(1)
+
+
+class Sparsity(Penalty):
+    """How far the rate of each code number is from ``rate``, for codes in (0, 1) (Ng, 2011, "Sparse autoencoder").
+
+    ``weight * sum_j KL(Bernoulli(rate) || Bernoulli(r_j))`` with ``r_j`` the mean of ``z_j`` over the batch. A row's
+    price (n,), in nats, is its share: the tangent of that KL at the batch's rate, taken at the row's own code. The
+    mean of the shares and its gradient are those of the KL.
+    """
+
+    name = "sparsity"
+
+    def __init__(self, weight: float, rate: float = 0.05) -> None:
+        super().__init__()
+        self.weight, self.rate = weight, rate
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        z = trip.code.z.flatten(1)
+        mean = z.detach().mean(0)
+        reached = mean.clamp(1e-6, 1 - 1e-6)
+        divergence = self._information(reached)
+        slope = (1 - self.rate) / (1 - reached) - self.rate / reached
+        return self.weight * (divergence + slope * (z - mean)).sum(1)
+
+    def _information(self, reached: Tensor) -> Tensor:
+        rate = torch.as_tensor(self.rate).to(reached)
+        return torch.special.xlogy(rate, rate / reached) + torch.special.xlogy(1 - rate, (1 - rate) / (1 - reached))
+
+
+class Contractive(Penalty):
+    """How much the code moves with the row: ``weight * |dz/dx|^2`` per row (n,) (Rifai et al., 2011, ICML).
+
+    The squared Frobenius norm of the Jacobian of the code by the numbers the encoder reads, exact for codes of up to
+    16 numbers, else estimated without bias from random directions v with ``E[v v'] = 1``:
+    ``|J|^2 = E |v' J|^2`` (Hutchinson, 1989). Runs the encoder a second time, without the noise of a random code.
+    """
+
+    name = "contractive"
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        features = autoencoder.encoder.get_submodule("features")
+        numbers = features(trip.seen).detach()  # not x: a category has no slope, its one-hot numbers have
+
+        def code(replaced: Tensor) -> Tensor:
+            with features.register_forward_hook(lambda *call: replaced), _still(autoencoder.bottleneck):
+                return autoencoder.encode(trip.seen, trip.given).z.flatten(1)
+
+        z, pull, *_ = vjp(code, numbers)
+        slopes = [pull(direction)[0] for direction in _directions(z)]
+        return self.weight * torch.stack([slope.flatten(1).square().sum(1) for slope in slopes]).sum(0)
+
+
+@contextmanager
+def _still(bottleneck: Bottleneck) -> Iterator[None]:
+    """The bottleneck as in evaluation: the slope of noise is not asked for, and nothing may move twice per batch."""
+    training = bottleneck.training
+    bottleneck.eval()
+    try:
+        yield
+    finally:
+        bottleneck.train(training)
+
+
+def _directions(z: Tensor) -> list[Tensor]:
+    """One direction per code number, or a few random ones, scaled so that the squared slopes add up."""
+    if z.shape[1] <= EXACT_UP_TO:
+        return list(torch.eye(z.shape[1]).to(z)[:, None].expand(-1, *z.shape))
+    signs = [torch.where(uniform_like(z) < 0.5, -1.0, 1.0) for _ in range(PROBES)]
+    return [each / math.sqrt(PROBES) for each in signs]

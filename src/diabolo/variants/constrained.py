@@ -1,0 +1,178 @@
+"""Codes held in check by their width, by noise, by hidden values or by sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from torch import Tensor, nn
+
+from diabolo import linear, penalties
+from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
+from diabolo.bottlenecks import Plain, TopK
+from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows
+from diabolo.likelihoods import Columnwise, Scale
+from diabolo.networks import Decoder, Encoder
+from diabolo.params import Count, Fraction, NonNegative, Within
+from diabolo.penalties import L1, Sparsity
+from diabolo.schema import Schema
+from diabolo.variants.variant import Deep, Variant, at_most_half, in_turn
+
+if TYPE_CHECKING:
+    from diabolo.batches import Batches
+    from diabolo.trainer import Epoch, Trainer
+
+
+__all__ = [
+    "Contractive",
+    "Denoising",
+    "KSparse",
+    "Linear",
+    "Masked",
+    "Sparse",
+    "Vanilla",
+]
+
+
+class Linear(Variant):
+    """Principal components: the autoencoder without hidden layers, solved in closed form without a training loop.
+
+    For baselines, and often as good as a network (Baldi & Hornik, 1989; Tipping & Bishop, 1999). A code is at most
+    half as wide as the row, so that there is something left to find.
+    """
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(at_most_half(self.latent, width))
+
+    def networks(
+        self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
+    ) -> tuple[Encoder, Decoder]:
+        return linear.mirror(schema, bottleneck.latent, likelihood)
+
+    def train(
+        self,
+        autoencoder: Autoencoder,
+        trainer: Trainer,
+        train: Batches,
+        valid: Batches | None = None,
+        *,
+        seed: int = 0,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> list[Epoch]:
+        """Solve instead of train: the trainer, the seed and the validation rows are not needed; no epochs."""
+        linear.solve(autoencoder, train)
+        return []
+
+
+class Vanilla(Deep):
+    """Encode to few numbers and decode (Rumelhart, Hinton & Williams, 1986; Hinton & Salakhutdinov, 2006).
+
+    For compression and embedding without assumptions. Tied weights halve the parameters (Vincent et al., 2010).
+    """
+
+    overcomplete: Annotated[bool, "allow a code wider than half the row"] = False
+    tied: Annotated[bool, "let the decoder use the encoder's weights"] = False
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(self.latent if self.overcomplete else at_most_half(self.latent, width))
+
+
+class Denoising(Deep):
+    """Restore rows from noise, which draws them to where data is dense (Vincent et al., 2010, JMLR 11).
+
+    For anomaly detection and denoising: what is far from the data is not restored.
+    """
+
+    noise: Annotated[Literal["gaussian", "salt_pepper", "swap"], "normal noise, extremes, or other rows' values"] = (
+        "gaussian"
+    )
+    strength: Annotated[Fraction, "standard deviations of normal noise, else the share of values replaced"] = 0.2
+
+    def corruption(self, schema: Schema) -> nn.Module:
+        if self.noise == "swap":
+            return SwapRows(self.strength)
+        return (GaussianNoise if self.noise == "gaussian" else SaltPepper)(schema, self.strength)
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(self.latent)
+
+
+class Masked(Deep):
+    """Restore hidden values from the others (He et al., 2022, arXiv:2111.06377; on tables Pathak et al., 2016).
+
+    For anomaly detection, imputation and data with missing values: hidden and missing are one thing to the encoder,
+    and a value is judged only while it is hidden, by ``-log p(value | values of other turns)``.
+    """
+
+    latent: Annotated[Count, "numbers in the code"] = 32
+    hidden: Annotated[tuple[Count, ...], "units of the encoder's hidden layers (channels on images); mirrored"] = (96,)
+    scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = (
+        "predicted"
+    )
+    share: Annotated[Fraction, "largest share of a row hidden in training; each row draws its own"] = 0.9
+    least: Annotated[Fraction, "smallest share of a row hidden in training"] = 0.1
+    turns: Annotated[Count, "parts that the values are cut into to be judged, each part while it is hidden"] = 4
+    patch: Annotated[Count, "side of the patches hidden together, on images and series"] = 1
+
+    def corruption(self, schema: Schema) -> nn.Module:
+        return HidePatches(self.share, self.patch) if self.patch > 1 else Hide(self.share, self.least)
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(self.latent)
+
+    def judged(self, schema: Schema) -> Tensor:
+        return in_turn(schema, self.turns, self.patch)
+
+
+class Sparse(Deep):
+    """Many code numbers, few of them used by any row (Olshausen & Field, 1996; Ng, 2011, "Sparse autoencoder").
+
+    For parts and features that can be named. The weights are tied: else a small code and large weights would be free.
+    """
+
+    latent: Annotated[Count, "numbers in the code"] = 32
+    by: Annotated[Literal["l1", "kl"], "price of the code's size, or of a rate of use other than 'rate'"] = "l1"
+    weight: Annotated[NonNegative, "nats per unit of size, or per nat of divergence of the rates"] = 0.1
+    rate: Annotated[float, Within(0.001, 0.999), "share of rows that should use each code number, with by='kl'"] = 0.05
+
+    @property
+    def tied(self) -> bool:
+        return True
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(self.latent, nn.ReLU() if self.by == "l1" else nn.Sigmoid())
+
+    def penalties(self) -> list[Penalty]:
+        return [L1(self.weight) if self.by == "l1" else Sparsity(self.weight, self.rate)]
+
+
+class KSparse(Deep):
+    """Many code numbers of which exactly ``k`` are used (Makhzani & Frey, 2014, arXiv:1312.5663).
+
+    For sparse features without a weight to tune.
+    """
+
+    latent: Annotated[Count, "numbers in the code"] = 32
+    k: Annotated[Count, "code numbers a row may use"] = 8
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return TopK(self.latent, self.k)
+
+
+class Contractive(Deep):
+    """A code that hardly moves when the row moves a little (Rifai et al., 2011, ICML).
+
+    For embeddings that ignore small disturbances. The weights are tied: else a small code would do.
+    """
+
+    weight: Annotated[NonNegative, "nats per unit of the squared slope of the code"] = 0.1
+
+    @property
+    def tied(self) -> bool:
+        return True
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(self.latent)
+
+    def penalties(self) -> list[Penalty]:
+        return [penalties.Contractive(self.weight)]
