@@ -4,13 +4,12 @@
                                                         |                            |
     a new score ------------------------------> empirical survival  ------->  extrapolated survival -> -log p
 
-Evidence of several views can be added, as Fisher (1932) adds -log p of independent tests; one score in metres and
-another in counts become the same unit.
+One score in metres and another in counts become the same unit, and ``pooled`` makes one number of several views.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -219,6 +218,20 @@ class Evidence(Params):
         """Evidence below the smallest row: positive, and smaller the further."""
         with np.errstate(over="ignore"):
             return np.asarray(self.nats_[0] / (1.0 + (self.knots_[0] - scores) / self.tail_.scale))
+
+
+def pooled(nats: Sequence[Array]) -> Array:
+    r"""The evidence of several views of the same rows, each (n,), in nats: ``log(mean_v exp(nats_v))``.
+
+    It is -log of the harmonic mean of their p (Wilson, 2019, PNAS 116, 1195-1200), which holds for views that depend on
+    each other, as those of one row do; a sum (Fisher, 1932) would count twice what two views see. What only one view
+    sees loses no more than the log of the number of views.
+
+    >>> pooled([np.array([1.0, 9.0]), np.array([1.0, 1.0])]).round(1)
+    array([1. , 8.3])
+    """
+    together: Array = np.logaddexp.reduce(nats, axis=0) - np.log(len(nats))
+    return together
 
 
 def _below(ladder: Array, scores: Array) -> npt.NDArray[np.intp]:

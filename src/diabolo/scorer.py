@@ -1,7 +1,7 @@
 """Scorer: one row at a time, for streams and services, in tens of microseconds.
 
     row --standardised--> x --layers, in turns--> surprise --evidence--> nats --+--> score
-                          x --kept rows---------> distance --evidence--> nats --+
+                          x --kept rows---------> distance --evidence--> nats --+ (pooled)
 
 The weights of a fitted detector laid out for numpy, whose calls cost a tenth of torch's. The scores are the detector's,
 up to the rounding of 32-bit numbers.
@@ -74,7 +74,7 @@ class Scorer:
         holes = missing.astype(np.float32) if missing.any() else None
         if holes is not None:
             x[missing] = 0.0
-        return sum(nats(view(x, holes)) for view, nats in self._views)
+        return _pooled([nats(view(x, holes)) for view, nats in self._views])
 
 
 class _Reading:
@@ -223,6 +223,12 @@ class _Nats:
     def _hazard(self, score: float) -> float:
         excess = max(score - self.start, 0.0) / self.spread
         return math.log1p(self.shape * excess) / self.shape if self.shape else excess
+
+
+def _pooled(nats: Sequence[float]) -> float:
+    """``evidence.pooled`` of one row."""
+    top = max(nats)
+    return top + math.log(sum(math.exp(each - top) for each in nats) / len(nats))
 
 
 def _numpy(layer: nn.Module) -> Map:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diabolo.batches import Batch, Batches, Rows, contents, drawn, joined
 from diabolo.errors import InvalidParameter
-from diabolo.evidence import Evidence
+from diabolo.evidence import Evidence, pooled
 from diabolo.neighbours import Neighbours
 from diabolo.params import Fraction, Natural
 from diabolo.randomness import mix, uniform_like
@@ -37,13 +37,14 @@ STRANGEST = 0.3  # share of contaminated rows that is left out; most of them are
 class AnomalyDetector(OutlierMixin, Task):
     r"""Score rows by how surprising they are to an autoencoder of normal rows, and how far from normal rows they lie.
 
-    Two views of a row, each turned into evidence in nats, ``-log p`` among held-out normal rows, and added::
+    Two views of a row, each turned into evidence in nats, ``-log p`` among held-out normal rows::
 
         surprise   what the autoencoder pays for the row: -log p(value | other values), added over its values
         distance   how far the row is from the nearest of some kept normal rows, relative to their own spacing
 
-    A score is therefore ``-log p`` of the row's surprise plus ``-log p`` of its distance; normal rows score about 2.
-    ``explain`` divides it among the values. ``neighbours=0`` leaves the autoencoder alone.
+    A score is -log of the harmonic mean of the two p (see ``evidence.pooled``): what one view finds rare is rare.
+    Normal rows score about 1. ``explain`` divides the score among the values. ``neighbours=0`` leaves the autoencoder
+    alone.
 
     A float ``threshold`` is the share of normal rows that may be marked (conformal); or pass a ``Threshold``. By
     default it is 1 %, or the smallest share, up to 5 %, that the held-out rows can tell: 2 of n + 1.
@@ -162,19 +163,18 @@ class AnomalyDetector(OutlierMixin, Task):
         return views if self.neighbours_ is None else views | {"distance": self.neighbours_(x)}
 
     def _verdict(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(self._added({name: raw.numpy() for name, raw in self._views(x).items()}))
+        return torch.from_numpy(self._pooled({name: raw.numpy() for name, raw in self._views(x).items()}))
 
-    def _added(self, views: Mapping[str, np.ndarray]) -> np.ndarray:
-        return _added(self.evidence_, views)
+    def _pooled(self, views: Mapping[str, np.ndarray]) -> np.ndarray:
+        return pooled(_nats(self.evidence_, views))
 
     def _contributions(self, x: Tensor) -> Tensor:
-        """Each view's evidence, divided among the values by what they added to the view."""
-        views, parts = self._views(x), self._parts(x)
-        total = torch.zeros(x.shape, dtype=torch.float64)
-        for name, raw in views.items():
-            shares = parts[name].double() + 1e-12
-            nats = torch.from_numpy(self.evidence_[name](raw.numpy()))
-            total += nats.unsqueeze(1) * shares / shares.sum(1, keepdim=True)
+        """The score, divided among the views by their evidence, and then by what the values added to each view."""
+        nats = _nats(self.evidence_, {name: raw.numpy() for name, raw in self._views(x).items()})
+        score, total = pooled(nats) / np.sum(nats, axis=0), torch.zeros(x.shape, dtype=torch.float64)
+        for each, part in zip(nats, self._parts(x).values(), strict=True):
+            shares = part.double() + 1e-12
+            total += torch.from_numpy(score * each).unsqueeze(1) * shares / shares.sum(1, keepdim=True)
         return total
 
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
@@ -223,7 +223,7 @@ class AnomalyDetector(OutlierMixin, Task):
 
     def _sifted(self, rows: Rows) -> Rows:
         """The rows without the strangest; their numbers go to ``dropped_rows_``."""
-        order = np.argsort(self._added(self._raw(rows.all.x)), kind="stable")
+        order = np.argsort(self._pooled(self._raw(rows.all.x)), kind="stable")
         count = len(order) - int(STRANGEST * len(order))
         self.dropped_rows_ = np.union1d(self.dropped_rows_, rows.numbers[order[count:]])
         return rows[torch.from_numpy(np.sort(order[:count]))]
@@ -283,8 +283,8 @@ def _evidence(views: Mapping[str, np.ndarray], weight: Tensor) -> dict[str, Evid
     return {name: Evidence().fit(raw, weight) for name, raw in views.items()}
 
 
-def _added(evidence: Mapping[str, Evidence], views: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.sum([evidence[name](raw) for name, raw in views.items()], axis=0)
+def _nats(evidence: Mapping[str, Evidence], views: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    return [evidence[name](raw) for name, raw in views.items()]
 
 
 def _crossed(views: Mapping[str, np.ndarray], weight: Tensor) -> np.ndarray:
@@ -294,7 +294,7 @@ def _crossed(views: Mapping[str, np.ndarray], weight: Tensor) -> np.ndarray:
     for rows in (fold == each for each in range(min(FOLDS, len(weight)))):
         others = rows if rows.all() else ~rows
         evidence = _evidence({name: raw[others] for name, raw in views.items()}, weight[others])
-        scores[rows] = _added(evidence, {name: raw[rows] for name, raw in views.items()})
+        scores[rows] = pooled(_nats(evidence, {name: raw[rows] for name, raw in views.items()}))
     return scores
 
 
