@@ -95,3 +95,11 @@ def test_other_columns_than_numbers_are_refused() -> None:
 def test_ensembles_are_refused() -> None:
     with pytest.raises(InvalidParameter, match="ensemble"):
         fitted(Vanilla(members=2), rows()).scorer()
+
+
+def test_heavy_tails_beside_light_ones() -> None:
+    x = rows()
+    x[:, :3] = np.random.default_rng(1).standard_t(2.5, size=(300, 3))
+    detector = fitted(Masked(), x)
+    assert {column.likelihood for column in detector.preparation_.schema_.columns} == {"Normal", "StudentT"}
+    compare(detector, x[:60])

@@ -24,7 +24,8 @@ from diabolo.autoencoder import Autoencoder, Likelihood
 from diabolo.bottlenecks import Plain
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.evidence import Evidence
-from diabolo.likelihoods.continuous import HALF_LOG_TAU, UNIT, Normal
+from diabolo.likelihoods import Mixed, Normal, StudentT
+from diabolo.likelihoods.continuous import HALF_LOG_TAU, UNIT, Scaled
 from diabolo.neighbours import FAR, NEAR, NEAREST, Neighbours
 from diabolo.networks import Decoder, Encoder, turns
 from diabolo.networks.dense import Tied
@@ -34,7 +35,10 @@ from diabolo.schema import Schema
 Array = npt.NDArray[np.float32]
 Map = Callable[[Array], Array]
 View = Callable[[Array, Array | None], float]
+Errors = Callable[[Array, Array], Array]
+Spread = Callable[[Array, int], Array]
 
+ZERO = np.float32(0)
 STEEPEST = 80.0  # e to this is still a 32-bit number
 
 
@@ -262,22 +266,60 @@ ACTIVATIONS: Mapping[type[nn.Module], Map] = {
 }
 
 
-def _errors(likelihood: Likelihood) -> Callable[[Array, Array], Array]:
+def _errors(likelihood: Likelihood) -> Errors:
     """-log p of each value of a row, from its outputs; torch itself does the likelihoods that are rare."""
-    if not isinstance(likelihood, Normal):
-        return lambda h, x: _asked(likelihood, h, x)
+    if isinstance(likelihood, Mixed):
+        return _mixed(likelihood)
+    if isinstance(likelihood, Normal):
+        return partial(_normal, _spread(likelihood))
+    if isinstance(likelihood, StudentT):
+        return partial(_student, _spread(likelihood), *_tails(likelihood))
+    return partial(_asked, likelihood)
+
+
+def _mixed(likelihood: Mixed) -> Errors:
+    """The errors of each part, put in the order of the columns."""
+    ends = np.cumsum([part.width for part in likelihood.kinds()])
+    parts = [
+        (slice(end - part.width, end), own.numpy(), _errors(part))
+        for part, end, own in zip(likelihood.kinds(), ends, likelihood.places(), strict=True)
+    ]
+
+    def read(h: Array, x: Array) -> Array:
+        errors = np.empty_like(x)
+        for outputs, own, of in parts:
+            errors[own] = of(h[outputs], x[own])
+        return errors
+
+    return read
+
+
+def _spread(likelihood: Scaled) -> Spread:
+    """The scale of each column, from the outputs of a row and the number of columns."""
     if likelihood.scale == "predicted":
-        return partial(_predicted, _matrix(likelihood.free + UNIT), likelihood.smallest)
-    scale = likelihood._read(torch.zeros(1, likelihood.columns))[1].reshape(-1)
-    narrow, constant = _matrix(scale.reciprocal() * math.sqrt(0.5)), _matrix(scale.log() + HALF_LOG_TAU)
-    return lambda h, x: ((x - h) * narrow) ** 2 + constant
+        free, smallest = _matrix(likelihood.free + UNIT), likelihood.smallest
+        return lambda h, columns: np.logaddexp(h[columns:] + free, ZERO) + smallest
+    scale = _matrix(likelihood._read(torch.zeros(1, likelihood.columns))[1].reshape(-1))
+    return lambda h, columns: scale
 
 
-def _predicted(free: Array, smallest: float, h: Array, x: Array) -> Array:
-    scale = np.logaddexp(h[len(x) :] + free, np.float32(0)) + smallest
+def _normal(spread: Spread, h: Array, x: Array) -> Array:
+    scale = spread(h, len(x))
+    away: Array = (x - h[: len(x)]) / scale
+    return 0.5 * away * away + np.log(scale) + HALF_LOG_TAU
+
+
+def _tails(likelihood: StudentT) -> tuple[Array, Array, Array]:
+    """The degrees of freedom of each column, what the logarithm weighs, and -log p of the middle at scale 1."""
+    freedom = likelihood.freedoms(torch.zeros(1, likelihood.columns)).double()
+    constant = torch.lgamma(freedom / 2) - torch.lgamma((freedom + 1) / 2) + 0.5 * (freedom * math.pi).log()
+    return _matrix(freedom), _matrix((freedom + 1) / 2), _matrix(constant)
+
+
+def _student(spread: Spread, freedom: Array, weight: Array, constant: Array, h: Array, x: Array) -> Array:
+    scale = spread(h, len(x))
     away = (x - h[: len(x)]) / scale
-    errors: Array = 0.5 * away * away + np.log(scale) + HALF_LOG_TAU
-    return errors
+    return constant + np.log(scale) + weight * np.log1p(away * away / freedom)
 
 
 def _asked(likelihood: Likelihood, h: Array, x: Array) -> Array:

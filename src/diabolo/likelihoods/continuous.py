@@ -19,6 +19,8 @@ from diabolo.schema import Column
 SMALLEST = 1e-3  # of a standard deviation: a column that is predicted exactly must not be worth infinite nats
 SMALLEST_PREDICTED = 1e-2  # a scale per value collapses sooner than a scale per column
 PACE = 3.0  # times as fast as a weight: slower lags behind the fit, faster lets easy columns starve the others
+FEWEST, FEWEST_PREDICTED = 1.0, 10.0  # degrees of freedom: a scale per value tells most of a heavy tail already
+MOST = 100.0
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 UNIT = math.log(math.e - 1)  # softplus of it is 1
 FREEDOMS = (1.2, 1.6, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0, 99.0)  # the ones that a closed form tries
@@ -98,8 +100,9 @@ class Normal(Scaled):
 class StudentT(Scaled):
     r"""Heavy-tailed values: ``-log p = (v + 1) / 2 log(1 + r^2 / v) + log s + log B(v)``, ``r = (x - h) / s``.
 
-    The degrees of freedom v are learned per column, between 1 and 100, or fixed by ``freedom`` (Lange, Little and
-    Taylor, 1989). Raises InvalidParameter where ``freedom`` is not above 0.
+    The degrees of freedom v are learned per column, between 1 and 100 (with a predicted scale between 10 and 100: there
+    fewer would forgive every value that is far out), or fixed by ``freedom`` (Lange, Little and Taylor, 1989). Raises
+    InvalidParameter where ``freedom`` is not above 0.
 
     >>> StudentT(1, freedom=3.0).best(torch.ones(1, 1))
     tensor([[1.]])
@@ -109,18 +112,19 @@ class StudentT(Scaled):
         super().__init__(columns, scale)
         if freedom is not None and not 0 < freedom < math.inf:
             raise InvalidParameter(f"The freedom of StudentT must be None (learned) or a float > 0. Got {freedom!r}.")
-        start = torch.full((columns,), math.log(4 / 95) / PACE)  # 5 degrees of freedom
+        self.fewest = FEWEST_PREDICTED if scale == "predicted" else FEWEST
+        start = torch.full((columns,), math.log(4 / 95) / PACE)  # near the fewest: 5, or 14
         self.tails = nn.Parameter(start) if freedom is None else None
         self.freedom = freedom
 
     def forward(self, h: Tensor) -> Distribution:
         mean, scale = self._read(h)
-        freedom = along(self._freedom(mean), mean)
+        freedom = along(self.freedoms(mean), mean)
         return distributions.StudentT(freedom, mean, scale.expand_as(mean), validate_args=False)
 
     def errors(self, h: Tensor, x: Tensor) -> Tensor:
         mean, scale = self._read(h)
-        freedom = self._freedom(mean)
+        freedom = self.freedoms(mean)
         constant = torch.lgamma(freedom / 2) - torch.lgamma((freedom + 1) / 2) + 0.5 * (freedom * math.pi).log()
         away = (x - mean) * (scale * along(freedom.sqrt(), mean)).reciprocal()
         return torch.addcmul(
@@ -131,18 +135,21 @@ class StudentT(Scaled):
     def solve(self, h: Tensor, x: Tensor) -> None:
         """Degrees of freedom by trial of a few values, the scale of each by expectation-maximisation."""
         away = (x - self.best(h)) ** 2
-        trials = FREEDOMS if self.freedom is None else (self.freedom,)
+        learned = tuple(each for each in FREEDOMS if each > self.fewest)
+        trials = learned if self.freedom is None else (self.freedom,)
         fits = [self._fit(away, freedom) for freedom in trials]
         pick = torch.stack([cost for _, cost in fits]).argmin(0)
         scales = torch.stack([scale for scale, _ in fits])
         self._set(scales.gather(0, pick[None])[0])
         if self.tails is not None:
-            self.tails.copy_(torch.logit((scales.new_tensor(trials)[pick] - 1) / 99) / PACE)
+            share = (scales.new_tensor(trials)[pick] - self.fewest) / (MOST - self.fewest)
+            self.tails.copy_(torch.logit(share) / PACE)
 
-    def _freedom(self, mean: Tensor) -> Tensor:
+    def freedoms(self, mean: Tensor) -> Tensor:
+        """The degrees of freedom of each column, where ``mean`` is and of its type."""
         if self.tails is None:
             return mean.new_full((self.columns,), self.freedom or 0.0)
-        return 1 + 99 * torch.sigmoid(PACE * self.tails)
+        return self.fewest + (MOST - self.fewest) * torch.sigmoid(PACE * self.tails)
 
     @staticmethod
     def _fit(away: Tensor, freedom: float) -> tuple[Tensor, Tensor]:

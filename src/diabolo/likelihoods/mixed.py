@@ -39,7 +39,7 @@ class Mixed(Columnwise):
         groups = [[i for i, column in enumerate(schema.columns) if column.likelihood == name] for name in names]
         chosen = [[schema.columns[i] for i in group] for group in groups]
         self.parts = nn.ModuleList(_named(name).of(each, scale) for name, each in zip(names, chosen, strict=True))
-        self.widths = [part.width for part in self._parts()]
+        self.widths = [part.width for part in self.kinds()]
         self.width = sum(self.widths)
         self._keep_places(schema, groups)
 
@@ -48,13 +48,13 @@ class Mixed(Columnwise):
         return cls(Schema(tuple(columns)), scale)
 
     def owners(self) -> Tensor:
-        return torch.cat([own[part.owners()] for part, own in zip(self._parts(), self._columns(), strict=True)])
+        return torch.cat([own[part.owners()] for part, own in zip(self.kinds(), self.places(), strict=True)])
 
     def forward(self, h: Tensor) -> Distribution:
-        return Rows([part(each) for part, each in self._cut(h)], self._columns(), self.back)
+        return Rows([part(each) for part, each in self._cut(h)], self.places(), self.back)
 
     def errors(self, h: Tensor, x: Tensor) -> Tensor:
-        pairs = zip(self._cut(h), self._columns(), strict=True)
+        pairs = zip(self._cut(h), self.places(), strict=True)
         errors = [part.errors(each, x.index_select(1, own)) for (part, each), own in pairs]
         return torch.cat(errors, 1).index_select(1, self.back)
 
@@ -63,12 +63,12 @@ class Mixed(Columnwise):
 
     def link(self, values: Tensor) -> Tensor:
         own = [self.get_buffer(f"values_{i}") for i in range(len(self.parts))]
-        pairs = zip(self._parts(), own, strict=True)
+        pairs = zip(self.kinds(), own, strict=True)
         return torch.cat([part.link(values.index_select(1, places)) for part, places in pairs], 1)
 
     @torch.no_grad()
     def solve(self, h: Tensor, x: Tensor) -> None:
-        for (part, each), own in zip(self._cut(h), self._columns(), strict=True):
+        for (part, each), own in zip(self._cut(h), self.places(), strict=True):
             part.solve(each, x.index_select(1, own))
 
     def _keep_places(self, schema: Schema, groups: list[list[int]]) -> None:
@@ -82,14 +82,16 @@ class Mixed(Columnwise):
         order = torch.tensor([each for group in groups for each in group], dtype=torch.long)
         self.register_buffer("back", order.argsort(), persistent=False)
 
-    def _parts(self) -> list[Columnwise]:
+    def kinds(self) -> list[Columnwise]:
+        """The likelihoods, in the order of their outputs."""
         return list(self.parts)  # type: ignore[arg-type]
 
-    def _columns(self) -> list[Tensor]:
+    def places(self) -> list[Tensor]:
+        """The columns of each part."""
         return [self.get_buffer(f"columns_{i}") for i in range(len(self.parts))]
 
     def _cut(self, h: Tensor) -> list[tuple[Columnwise, Tensor]]:
-        return list(zip(self._parts(), h.split(self.widths, 1), strict=True))
+        return list(zip(self.kinds(), h.split(self.widths, 1), strict=True))
 
 
 class Rows(Distribution):

@@ -7,7 +7,7 @@ tensor --inverse_transform--> rows, in the user's units and type
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.params import Count, Params
-from diabolo.preparation.detection import Detected, detect, is_spoiled, number
+from diabolo.preparation.detection import Detected, detect, is_spoiled, number, real
 from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
 from diabolo.preparation.streamed import Streamed
 from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
@@ -37,7 +37,8 @@ GRIDS: dict[int, Literal["table", "series", "image"]] = {2: "table", 3: "series"
 class Preparation(Params):
     """Learn what the columns are, then turn rows into numbers and numbers into rows.
 
-    Every column of a numeric array is a number, ``(value - mean) / standard deviation``. The columns of a table are
+    Every column of a numeric array is a number, ``(value - mean) / standard deviation``, Normal or, where its tails are
+    heavy and a row has no grid, StudentT. The columns of a table are
     what ``detection`` finds them to be: numbers, counts, booleans, categories, dates, or set aside with a reason.
     ``schema_`` holds everything that was learned. Standardised values are clipped to +-1e6.
 
@@ -112,13 +113,14 @@ class Preparation(Params):
         for block in _blocks(rows):
             survey.add_numbers(_flat(block))
         chosen = self._chosen(names)
-        found = {each.name: self._of_number(each, chosen.get(each.name)) for each in survey.profiles()}
+        kind = number if rows.shape[2:] else real  # cells of a grid: most of an image may be of one colour
+        found = {each.name: self._of_number(each, chosen.get(each.name), kind) for each in survey.profiles()}
         return _schema(found, names, rows.shape[2:])
 
-    def _of_number(self, profile: Profile, likelihood: str | None) -> Detected:
+    def _of_number(self, profile: Profile, likelihood: str | None, kind: Callable[[Profile], Column]) -> Detected:
         if likelihood is not None or not profile.rows:
             return detect(profile, self.categories, likelihood)
-        return (number(profile),)
+        return (kind(profile),)
 
     def _of_table(self, rows: pa.Table | Source) -> Schema:
         fields, where = rows.schema, rows.locate if isinstance(rows, Source) else _row

@@ -101,6 +101,11 @@ def number(profile: Profile, likelihood: str = "Normal") -> Column:
     return _column(profile, "number", likelihood, center=center, scale=scale, low=profile.low, high=profile.high)
 
 
+def real(profile: Profile) -> Column:
+    """A number column, Normal or with heavy tails."""
+    return number(profile, "StudentT" if is_heavy(profile.sample) else "Normal")
+
+
 def _number(profile: Profile, kept: int, likelihood: str | None) -> Detected:
     if likelihood is not None:
         return _as_asked(profile, kept, likelihood)
@@ -110,7 +115,7 @@ def _number(profile: Profile, kept: int, likelihood: str | None) -> Detected:
         return _category(profile, kept)
     if _is_count(profile):
         return _count(profile)
-    return (number(profile, "StudentT" if is_heavy(profile.sample) else "Normal"),)
+    return (real(profile),)
 
 
 def _as_asked(profile: Profile, kept: int, likelihood: str) -> Detected:
@@ -207,7 +212,7 @@ def _date(profile: Profile, kept: int, likelihood: str | None) -> Detected:
     span = profile.high - profile.low
     found = []
     if likelihood is not None or not (profile.rising and profile.rows > 2 and span > 0):
-        elapsed = number(profile, likelihood or ("StudentT" if is_heavy(profile.sample) else "Normal"))
+        elapsed = number(profile, likelihood) if likelihood else real(profile)
         found = [_part(profile, "elapsed", elapsed)]
     whole_days = bool((profile.sample % DAY == 0).all())
     for name, length in CYCLES.items():
