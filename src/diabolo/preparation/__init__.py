@@ -7,7 +7,7 @@ tensor --inverse_transform--> rows, in the user's units and type
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.params import Count, Params
-from diabolo.preparation.detection import Detected, detect, is_spoiled, number, real
+from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
 from diabolo.preparation.streamed import Streamed
 from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
@@ -37,10 +37,9 @@ GRIDS: dict[int, Literal["table", "series", "image"]] = {2: "table", 3: "series"
 class Preparation(Params):
     """Learn what the columns are, then turn rows into numbers and numbers into rows.
 
-    Every column of a numeric array is a number, ``(value - mean) / standard deviation``, Normal or, where its tails are
-    heavy and a row has no grid, StudentT. The columns of a table are
-    what ``detection`` finds them to be: numbers, counts, booleans, categories, dates, or set aside with a reason.
-    ``schema_`` holds everything that was learned. Standardised values are clipped to +-1e6.
+    The columns of a table or of an array of rows are what ``detection`` finds them to be: numbers, counts, booleans,
+    categories, dates, or set aside with a reason. On a grid every column is a number. A number is
+    ``(value - mean) / standard deviation``, clipped to +-1e6. ``schema_`` holds everything that was learned.
 
     Examples
     --------
@@ -113,14 +112,13 @@ class Preparation(Params):
         for block in _blocks(rows):
             survey.add_numbers(_flat(block))
         chosen = self._chosen(names)
-        kind = number if rows.shape[2:] else real  # cells of a grid: most of an image may be of one colour
-        found = {each.name: self._of_number(each, chosen.get(each.name), kind) for each in survey.profiles()}
+        found = {each.name: self._of_number(each, chosen.get(each.name), rows.shape[2:]) for each in survey.profiles()}
         return _schema(found, names, rows.shape[2:])
 
-    def _of_number(self, profile: Profile, likelihood: str | None, kind: Callable[[Profile], Column]) -> Detected:
-        if likelihood is not None or not profile.rows:
-            return detect(profile, self.categories, likelihood)
-        return (kind(profile),)
+    def _of_number(self, profile: Profile, likelihood: str | None, grid: tuple[int, ...]) -> Detected:
+        if likelihood is None and grid and profile.rows:
+            return (number(profile),)  # most cells of an image may be of one colour: that makes no heavy tail
+        return detect(profile, self.categories, likelihood)
 
     def _of_table(self, rows: pa.Table | Source) -> Schema:
         fields, where = rows.schema, rows.locate if isinstance(rows, Source) else _row
