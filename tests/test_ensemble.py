@@ -62,7 +62,7 @@ def test_gradients_are_those_of_members_alone() -> None:
     for place, member in enumerate(alone):
         member.losses(X)["nll"].sum().backward()
         for name, weight in member.named_parameters():
-            own = ensemble.weights[name.replace(".", "/")].grad[place]
+            own = ensemble.stack.get_parameter(name).grad[place]
             torch.testing.assert_close(own, weight.grad / len(alone), rtol=1e-3, atol=1e-3)
 
 

@@ -16,19 +16,20 @@ from torch import Tensor
 
 
 class Shard(NamedTuple):
-    """Rows ``start`` to ``start + rows of x`` of a global batch of ``total`` rows."""
+    """Rows from ``start`` on of a global batch of ``total`` rows, ``copies`` times one after the other."""
 
     total: int
     start: int
+    copies: int = 1
 
 
 _shard: ContextVar[Shard | None] = ContextVar("shard", default=None)
 
 
 @contextmanager
-def shard(total: int, start: int) -> Iterator[None]:
-    """Draw as the owner of the rows from ``start`` on, of a global batch of ``total`` rows."""
-    token = _shard.set(Shard(total, start))
+def shard(total: int, start: int, copies: int = 1) -> Iterator[None]:
+    """Draw as the owner of the rows from ``start`` on, of a global batch of ``total`` rows; apart for each copy."""
+    token = _shard.set(Shard(total, start, copies))
     try:
         yield
     finally:
@@ -74,5 +75,5 @@ def _own_rows(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
     place = _shard.get()
     if place is None:
         return draw(x.shape, dtype=x.dtype, device=x.device)
-    whole = draw((place.total, *x.shape[1:]), dtype=x.dtype, device=x.device)
-    return whole[place.start : place.start + x.shape[0]]
+    whole = draw((place.copies, place.total, *x.shape[1:]), dtype=x.dtype, device=x.device)
+    return whole[:, place.start : place.start + len(x) // place.copies].flatten(0, 1)
