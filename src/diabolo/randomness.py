@@ -16,24 +16,34 @@ from torch import Tensor
 
 
 class Shard(NamedTuple):
-    """Rows from ``start`` on of a global batch of ``total`` rows, ``copies`` times one after the other."""
+    """Rows ``start`` to ``start + rows of x`` of a global batch of ``total`` rows."""
 
     total: int
     start: int
-    copies: int = 1
 
 
 _shard: ContextVar[Shard | None] = ContextVar("shard", default=None)
+_copies: ContextVar[int] = ContextVar("copies", default=1)
 
 
 @contextmanager
-def shard(total: int, start: int, copies: int = 1) -> Iterator[None]:
-    """Draw as the owner of the rows from ``start`` on, of a global batch of ``total`` rows; apart for each copy."""
-    token = _shard.set(Shard(total, start, copies))
+def shard(total: int, start: int) -> Iterator[None]:
+    """Draw as the owner of the rows from ``start`` on, of a global batch of ``total`` rows."""
+    token = _shard.set(Shard(total, start))
     try:
         yield
     finally:
         _shard.reset(token)
+
+
+@contextmanager
+def copied(count: int) -> Iterator[None]:
+    """Draw for ``count`` copies of the rows, one after the other, each with noise of its own."""
+    token = _copies.set(count)
+    try:
+        yield
+    finally:
+        _copies.reset(token)
 
 
 def place(rows: int) -> Shard:
@@ -75,5 +85,6 @@ def _own_rows(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
     place = _shard.get()
     if place is None:
         return draw(x.shape, dtype=x.dtype, device=x.device)
-    whole = draw((place.copies, place.total, *x.shape[1:]), dtype=x.dtype, device=x.device)
-    return whole[:, place.start : place.start + len(x) // place.copies].flatten(0, 1)
+    copies = _copies.get()
+    whole = draw((copies, place.total, *x.shape[1:]), dtype=x.dtype, device=x.device)
+    return whole[:, place.start : place.start + len(x) // copies].flatten(0, 1)
