@@ -5,11 +5,13 @@ python -m benchmarks.speed [NAME ...]      fit, steps, scoring, one_row, ensembl
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -83,16 +85,21 @@ def _fitted(place: Path) -> list[str]:
 
 
 def steps() -> Iterator[list[str]]:
-    """A step of the Trainer against a bare loop with the fused AdamW, and against the matrix products alone."""
+    """A step of the Trainer against bare loops with the fused AdamW, and against the matrix products alone.
+
+    One bare loop has the squared error; the other has the Trainer's likelihood, with a learned scale per column.
+    """
     yield [
         "batch",
         "scale",
         "products us",
-        "bare loop us",
+        "bare loop, squared error us",
+        "bare loop, same likelihood us",
         "Trainer us",
-        "Trainer / bare",
+        "Trainer / bare, same likelihood",
+        "Trainer / bare, squared error",
         "Trainer / products",
-        "bare / products",
+        "bare, same likelihood / products",
     ]
     x = torch.randn(16_384, COLUMNS)
     with threads(1):
@@ -104,25 +111,32 @@ def steps() -> Iterator[list[str]]:
 def _stepped(x: torch.Tensor, size: int, scale: str) -> list[str]:
     jobs = {
         "products": lambda: _products(size, len(x) // size),
-        "bare": lambda: _bare(x, size),
+        "squares": lambda: _bare(x, size),
+        "bare": lambda: _bare(x, size, scale),
         "ours": lambda: Trainer(epochs=1, batch_size=size).fit(Vanilla(scale=scale).build(numbers(COLUMNS)), Rows(x)),
     }
     spent = interleaved(jobs, rounds=15)
     times = [f"{middle(each).cpu * size / len(x) * 1e6:.0f}" for each in spent.values()]
-    ratios = [("ours", "bare"), ("ours", "products"), ("bare", "products")]
+    ratios = [("ours", "bare"), ("ours", "squares"), ("ours", "products"), ("bare", "products")]
     return [str(size), scale, *times, *(f"{ratio(spent[a], spent[b]).cpu:.2f}" for a, b in ratios)]
 
 
-def _bare(x: torch.Tensor, size: int) -> None:
+def _bare(x: torch.Tensor, size: int, scale: str | None = None) -> None:
+    """An epoch with squared errors or, where a ``scale`` is told, with -log p of a Normal of that scale."""
     layers: list[nn.Module] = []
     for place, (into, out) in enumerate(pairwise(WIDTHS)):
         layers += [nn.Linear(into, out)] + [nn.SiLU()] * (place not in (2, 5))
-    network = nn.Sequential(*layers)
-    optimiser = torch.optim.AdamW(network.parameters(), fused=True)
+    network, log_scale = nn.Sequential(*layers), torch.zeros(COLUMNS, requires_grad=scale == "learned")
+    learned = [*network.parameters(), *[log_scale] * log_scale.requires_grad]
+    optimiser = torch.optim.AdamW(learned, fused=True)
     for rows in torch.randperm(len(x)).split(size):
         batch = x[rows]
         optimiser.zero_grad()
-        (network(batch) - batch).square().sum(1).mean().backward()
+        away = network(batch) - batch
+        errors = away.square()
+        if scale is not None:
+            errors = 0.5 * (away * (-log_scale).exp()).square() + (log_scale + 0.5 * math.log(2 * math.pi))
+        errors.sum(1).mean().backward()
         optimiser.step()
 
 
@@ -188,22 +202,24 @@ def ensemble() -> Iterator[list[str]]:
     yield ["variant", "one, us a step", "eight, us a step", "ratio", "ratio of CPU, one thread"]
     x = torch.randn(8192, COLUMNS)
     for variant in (Vanilla, Masked):
-        best = {count: _epoch(variant, count, x) for count in (1, 8)}
-        wall = [min(middle(each).wall for each in best[count].values()) for count in (1, 8)]
-        cpu = ratio(best[8][1], best[1][1]).cpu
+        spent = _epochs(variant, x)
+        wall = [min(middle(spent[count, each]).wall for each in {1, CORES}) for count in (1, 8)]
+        cpu = ratio(spent[8, 1], spent[1, 1]).cpu
         times = [f"{each / (len(x) / 512) * 1e6:.0f}" for each in wall]
         yield [variant.__name__, *times, f"{wall[1] / wall[0]:.2f}", f"{cpu:.2f}"]
 
 
-def _epoch(variant: type[Variant], members: int, x: torch.Tensor) -> dict[int, list[Spent]]:
-    """An epoch by number of threads."""
-    spent = {}
-    for count in {1, CORES}:
+def _epochs(variant: type[Variant], x: torch.Tensor) -> dict[tuple[int, int], list[Spent]]:
+    """An epoch by the number of members and of threads."""
+
+    def train(members: int, count: int) -> None:
         with threads(count):
-            network = variant(members=members).build(numbers(COLUMNS))
-            train = {"": lambda network=network: Trainer(epochs=1, batch_size=512).fit(network, Rows(x))}
-            spent[count] = interleaved(train, rounds=5)[""]
-    return spent
+            Trainer(epochs=1, batch_size=512).fit(networks[members], Rows(x))
+
+    networks = {members: variant(members=members).build(numbers(COLUMNS)) for members in (1, 8)}
+    kinds = [(members, count) for members in networks for count in {1, CORES}]
+    found = interleaved({str(kind): partial(train, *kind) for kind in kinds}, rounds=7)
+    return {kind: found[str(kind)] for kind in kinds}
 
 
 def start() -> Iterator[list[str]]:

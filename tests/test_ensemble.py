@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Rows
 from diabolo.checks import KINDS, Case
 from diabolo.ensemble import Ensemble
-from diabolo.randomness import seeded
+from diabolo.randomness import seeded, shard
 from diabolo.schema import numbers
 from diabolo.tasks import AnomalyDetector, Imputer, load
 from diabolo.trainer import Trainer
-from diabolo.variants import VAE, VQVAE, Masked, Sparse, Vanilla, Variant
+from diabolo.variants import VAE, VQVAE, Adversarial, Contractive, KSparse, Masked, Sparse, Vanilla, Variant
 
+SIDE_BY_SIDE = [Vanilla(), Vanilla(tied=True), Vanilla(scale="predicted"), Masked(), KSparse()]
 VARIANTS = [Vanilla(), Vanilla(tied=True), Masked(), VAE(), VQVAE(update="gradient"), Sparse()]
 X = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
 
@@ -62,15 +66,52 @@ def test_gradients_are_those_of_members_alone() -> None:
     for place, member in enumerate(alone):
         member.losses(X)["nll"].sum().backward()
         for name, weight in member.named_parameters():
-            own = ensemble.weights[name.replace(".", "/")].grad[place]
+            own = ensemble.stack.get_parameter(name).grad[place]
             torch.testing.assert_close(own, weight.grad / len(alone), rtol=1e-3, atol=1e-3)
 
 
-def test_members_hide_values_of_their_own() -> None:
+@pytest.mark.parametrize("way", [Ensemble._copied, Ensemble._each])
+def test_members_hide_values_of_their_own(way: Callable[..., dict[str, Tensor]]) -> None:
     ensemble = Ensemble([members(Masked(), 1)[0]] * 2).train()
     with seeded(0):
-        first, second = ensemble._each(Autoencoder.losses, X, None)["nll"]
+        first, second = way(ensemble, Autoencoder.losses, X, None)["nll"]
     assert (first != second).float().mean() > 0.9
+
+
+class HideFirst(nn.Module):
+    """Hides column 0: a corruption without luck."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((x[:, :1] * torch.nan, x[:, 1:]), 1)
+
+
+@pytest.mark.parametrize("kind", ["row", "mixed table"])
+@pytest.mark.parametrize("variant", SIDE_BY_SIDE, ids=repr)
+def test_copies_of_the_rows_cost_and_teach_what_members_do(variant: Variant, kind: str) -> None:
+    alone, x = members(variant, kind=kind), Case(variant, kind, KINDS[kind]).rows()
+    for member in alone:
+        member.corruption = HideFirst()
+    told = []
+    for way in (Ensemble._copied, Ensemble._each):
+        ensemble = Ensemble(alone).train()
+        assert ensemble.side_by_side
+        costs = way(ensemble, Autoencoder.losses, x, None)["nll"]
+        (costs * torch.linspace(0.5, 2, costs.numel()).view_as(costs)).sum().backward()
+        told.append((costs, [each.grad for each in ensemble.parameters()]))
+    torch.testing.assert_close(*told, rtol=1e-4, atol=1e-4)
+
+
+def test_members_that_compare_rows_or_keep_count_are_not_copies() -> None:
+    rest = [VAE(), VQVAE(), Sparse(), Adversarial(), Contractive()]
+    assert not any(Ensemble(members(each)).side_by_side for each in rest)
+
+
+def test_the_noise_of_a_row_does_not_depend_on_the_process_that_holds_it() -> None:
+    ensemble, found = Ensemble(members(Masked())).train(), []
+    for start, stop in ((0, 64), (16, 48)):
+        with seeded(0), shard(64, start):
+            found.append(ensemble._copied(Autoencoder.losses, X[start:stop], None)["nll"])
+    torch.testing.assert_close(found[0][:, 16:48], found[1])
 
 
 def test_members_start_apart_and_the_whole_learns() -> None:

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torch.optim.adamw import adamw  # the function: the class of that name imports a compiler, for a second of time
 
 from diabolo import artifact
 from diabolo.batches import Batches
@@ -36,7 +35,6 @@ ADAM: Mapping[str, Any] = {
     "weight_decay": 0.0,
     "amsgrad": False,
     "maximize": False,
-    "fused": True,
 }
 ONE_PART_IN = 20  # of the time may go into saving
 
@@ -163,7 +161,8 @@ class Moving:
         if decay:
             _scale(weights.matrices, 1 - lr * decay)
         none: list[Tensor] = []
-        adamw(weights.parts, slopes, self.first, self.second, none, self.counts, lr=lr, **ADAM)
+        torch._foreach_add_(self.counts, 1)
+        torch._fused_adamw_(weights.parts, slopes, self.first, self.second, none, self.counts, lr=lr, **ADAM)
 
     def copies(self) -> list[Tensor]:
         return [each.detach().clone() for each in self._all()]
@@ -171,8 +170,9 @@ class Moving:
     def put_back(self, copies: list[Tensor]) -> None:
         _copy(copies, self._all())
 
-    def keep_best(self) -> None:
-        self.best = [each.detach().clone() for each in self._learned()]
+    def keep_best(self, copies: list[Tensor]) -> None:
+        n = len(self.weights.parts)
+        self.best = [*copies[:n], *copies[4 * n :]]
 
     def put_back_best(self) -> None:
         _copy(self.best, self._learned())

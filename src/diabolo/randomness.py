@@ -23,6 +23,7 @@ class Shard(NamedTuple):
 
 
 _shard: ContextVar[Shard | None] = ContextVar("shard", default=None)
+_copies: ContextVar[int] = ContextVar("copies", default=1)
 
 
 @contextmanager
@@ -33,6 +34,16 @@ def shard(total: int, start: int) -> Iterator[None]:
         yield
     finally:
         _shard.reset(token)
+
+
+@contextmanager
+def copied(count: int) -> Iterator[None]:
+    """Draw for ``count`` copies of the rows, one after the other, each with noise of its own."""
+    token = _copies.set(count)
+    try:
+        yield
+    finally:
+        _copies.reset(token)
 
 
 def place(rows: int) -> Shard:
@@ -74,5 +85,6 @@ def _own_rows(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
     place = _shard.get()
     if place is None:
         return draw(x.shape, dtype=x.dtype, device=x.device)
-    whole = draw((place.total, *x.shape[1:]), dtype=x.dtype, device=x.device)
-    return whole[place.start : place.start + x.shape[0]]
+    copies = _copies.get()
+    whole = draw((copies, place.total, *x.shape[1:]), dtype=x.dtype, device=x.device)
+    return whole[:, place.start : place.start + len(x) // copies].flatten(0, 1)

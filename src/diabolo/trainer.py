@@ -243,12 +243,13 @@ class Training:
     def _count(self, epoch: Epoch, cost: float) -> None:
         """Put the epoch behind, and keep its weights if they are the best."""
         now, better = self.progress, cost < self.progress.best
+        copies = self.good[1]  # nothing has moved since the last look
         if better and epoch.valid is not None:
-            self.moving.keep_best()
+            self.moving.keep_best(copies)
         waited = 0 if better else now.waited + 1
         best, slower = (cost if better else now.best), now.slower * self.trainer.slower(waited)
         self.progress = Progress(now.epoch + 1, 0, 0.0, {}, slower, now.setbacks, best, waited, (*now.history, epoch))
-        self._mark()
+        self._mark(copies)
 
     # -- a step ------------------------------------------------------------------------------------------------------
 
@@ -307,12 +308,12 @@ class Training:
             for name, figure in zip(self.names, figures, strict=False):  # the last figure is the norm
                 sums[name] = sums.get(name, 0.0) + figure
         self.progress = replace(self.progress, step=self.progress.step + len(steps), weight=weight, sums=sums)
-        self._mark()
+        self._mark(self.moving.copies())
         return True
 
-    def _mark(self) -> None:
+    def _mark(self, copies: list[Tensor]) -> None:
         """Make this the last good state."""
-        self.good = self.progress, self.moving.copies()
+        self.good = self.progress, copies
         if self.checkpoint.path is None:
             return
         stop, due = self.world.any(self.asked(), self.checkpoint.due)

@@ -44,8 +44,13 @@ def one_of(what: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def along(vector: Tensor, x: Tensor) -> Tensor:
-    """``vector``, one number per column, along axis 1 of ``x``."""
-    return vector if x.dim() == 2 else vector.view(-1, *[1] * (x.dim() - 2))
+    """``vector``, one number per column, along axis 1 of ``x``.
+
+    An axis before that of the columns holds the members of an ensemble, each of which owns as many rows of ``x``.
+    """
+    if vector.dim() == 2:
+        vector = vector.unsqueeze(1).expand(-1, len(x) // len(vector), -1).flatten(0, 1)
+    return vector if x.dim() == 2 else vector.view(*vector.shape, *[1] * (x.dim() - 2))
 
 
 def average(x: Tensor) -> Tensor:

@@ -87,6 +87,10 @@ class Normal(Scaled):
         if self.scale == "unit":
             away = x - h
             return torch.addcmul(away.new_tensor(HALF_LOG_TAU), away, away, value=0.5)
+        if self.scale == "learned":
+            scale = self.smallest + torch.exp(PACE * self.free)  # one per column until the last moment
+            away = (x - h) * along(scale.reciprocal(), h)
+            return torch.addcmul(along(scale.log() + HALF_LOG_TAU, h), away, away, value=0.5)
         mean, scale = self._read(h)
         away = (x - mean) * scale.reciprocal()
         return torch.addcmul(scale.log() + HALF_LOG_TAU, away, away, value=0.5)

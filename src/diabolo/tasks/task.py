@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, final
@@ -235,7 +236,7 @@ class Task(Params, ABC):
             "comparison": self.comparison_,
             "seed": self.seed_,
             "fitted": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {name: version(name) for name in ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow")},
+            "versions": dict(versions()),
         }
 
     def card(self) -> dict[str, Any]:
@@ -343,6 +344,12 @@ def resolve(variant: Variant | str) -> Variant:
     if variant not in named():
         raise InvalidParameter(f"No variant is called {variant!r}. Choose one of: {', '.join(named())}.")
     return named()[variant]()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What the model was made with; to look it up takes as long as to learn from some hundred rows."""
+    return {name: version(name) for name in ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow")}
 
 
 def briefly(trainer: Trainer) -> Trainer:
