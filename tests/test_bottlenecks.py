@@ -18,6 +18,7 @@ PARTS = {
     "plain": lambda: Plain(4, nn.Sigmoid()),
     "topk": lambda: TopK(4, 2),
     "gaussian": lambda: Gaussian(4, free=0.01),
+    "gaussian of a capacity": lambda: Gaussian(4, weight=2.0, capacity=3.0),
     "quantised": lambda: Quantised(4, codes=6, heads=2),
     "quantised by gradient": lambda: Quantised(4, codes=6, heads=2, update="gradient"),
     "finite scalar": lambda: FiniteScalar((3, 4, 5, 2)),
@@ -129,6 +130,14 @@ def test_annealed_cost_warms_up_in_training_only() -> None:
     paid = [part.train()(h).costs["kl"] / whole for _ in range(5)]
     assert torch.allclose(torch.cat(paid), torch.tensor([0.25, 0.5, 0.75, 1.0, 1.0]))
     assert torch.equal(part.eval()(h).costs["kl"], whole)
+
+
+def test_capacity_is_what_a_row_tells_for_nothing() -> None:
+    h = torch.randn(5, 6)
+    kl = Gaussian(3).eval()(h).costs["kl"]
+    part = Gaussian(3, weight=2.0, capacity=Anneal(0.0, 4.0, 2))
+    torch.testing.assert_close(part.train()(h).costs["kl"], 2 * (kl - 2).abs())
+    torch.testing.assert_close(part.eval()(h).costs["kl"], 2 * (kl - 4).abs())
 
 
 def test_draws_come_row_by_row_and_posterior_once_per_row() -> None:

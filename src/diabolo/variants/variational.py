@@ -14,6 +14,7 @@ from diabolo.variants.variant import Deep
 __all__ = [
     "IWAE",
     "VAE",
+    "AnnealedVAE",
     "BetaTCVAE",
     "InfoVAE",
 ]
@@ -23,7 +24,8 @@ class VAE(Deep):
     """A distribution per row, held near the prior (Kingma & Welling, 2014, arXiv:1312.6114).
 
     For generating rows, and for scores that bound -log p of a row; with ``beta`` other than 1 it is the beta-VAE
-    (Higgins et al., 2017).
+    (Higgins et al., 2017), with ``scale="learned"`` the sigma-VAE, a spread per column (Rybkin et al., 2021,
+    arXiv:2006.13202). Where the schema has conditions it is the conditional VAE (Sohn et al., 2015), as every variant.
     """
 
     beta: Annotated[Positive, "price of a nat of information in the code"] = 1.0
@@ -32,6 +34,21 @@ class VAE(Deep):
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Gaussian(self.latent, Anneal(0.0, self.beta, self.warmup), self.free)
+
+
+class AnnealedVAE(Deep):
+    """A VAE whose rows are to tell a given number of nats, few at first (Burgess et al., 2018, arXiv:1804.03599).
+
+    For codes whose numbers are learned one after the other, each before it is needed. The cost of the code is
+    ``weight * |KL - C|``, C going from 0 to ``capacity`` in ``steps`` training batches.
+    """
+
+    weight: Annotated[Positive, "the paper's gamma: price of a nat above or below the capacity"] = 2.0
+    capacity: Annotated[Positive, "nats that a row tells in the end"] = 8.0
+    steps: Annotated[Natural, "training batches until the capacity is reached"] = 100
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Gaussian(self.latent, self.weight, capacity=Anneal(0.0, self.capacity, self.steps))
 
 
 class BetaTCVAE(VAE):
