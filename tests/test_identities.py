@@ -11,13 +11,15 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
+from torch.distributions import Normal as Bell
 from torch.nn import functional as F
 
 from diabolo.autoencoder import Autoencoder, Code, Reconstruction
 from diabolo.batches import Rows
 from diabolo.bottlenecks import FiniteScalar, Gaussian, Quantised
 from diabolo.likelihoods import Normal
-from diabolo.penalties import Adversary, total_correlation
+from diabolo.penalties import Adversary, Covariance, Factors, total_correlation
+from diabolo.penalties.critics import permuted
 from diabolo.randomness import normal_like, seeded
 from diabolo.schema import numbers
 from diabolo.trainer import Trainer
@@ -180,6 +182,51 @@ def test_gradients_go_straight_through() -> None:
     torch.testing.assert_close(through, weight)
     (through,) = torch.autograd.grad((FiniteScalar([5] * 4)(h).z * weight).sum(), h)
     torch.testing.assert_close(through, weight * (1 - h.tanh().square()))
+
+
+@pytest.mark.parametrize("of", ["means", "codes"])
+def test_shares_of_the_covariance_have_its_mean_and_its_slope(of: str) -> None:
+    """Against numpy's covariance and the gradient of the published formula."""
+    mean, scale = (torch.randn(9, 3) * 2).requires_grad_(), (torch.rand(9, 3) + 0.5).requires_grad_()
+    trip = Reconstruction(mean, mean == mean, mean, Code(mean, {}, posterior=Bell(mean, scale)), mean, mean, mean)
+    price = Covariance(0.7, 10.0, of).forward(None, trip).mean()  # type: ignore[arg-type]
+    covariance = torch.cov(mean.T, correction=0) + (torch.diag(scale.square().mean(0)) if of == "codes" else 0)
+    off = covariance - torch.diag(covariance.diagonal())
+    expected = 0.7 * (off.square().sum() + 10 * (covariance.diagonal() - 1).square().sum())
+    torch.testing.assert_close(price, expected)
+    wanted = [mean, scale] if of == "codes" else [mean]
+    for found, true in zip(torch.autograd.grad(price, wanted), torch.autograd.grad(expected, wanted), strict=True):
+        torch.testing.assert_close(found, true, atol=1e-5, rtol=1e-4)
+
+
+def test_the_best_critic_tells_the_total_correlation() -> None:
+    """Trained on codes from N(0, [[1, r], [r, 1]]), its mean is -log(1 - r^2) / 2; columns of its own rows stay."""
+    penalty, law = Factors(2, (32,), 1.0), MultivariateNormal(torch.zeros(2), torch.tensor([[1.0, 0.8], [0.8, 1.0]]))
+    optimiser = torch.optim.Adam(penalty.parameters(), 0.01)
+    for _ in range(400):
+        z = law.sample((512,))
+        trip = Reconstruction(z, z == z, z, Code(z, {}), z, z, z[:, 0])
+        optimiser.zero_grad()
+        penalty(None, trip).mean().backward()  # type: ignore[arg-type]
+        optimiser.step()
+    found = penalty.critic(law.sample((20_000,))).mean()
+    assert abs(found + math.log(1 - 0.8**2) / 2) < 0.1
+
+
+def test_factors_have_the_gradients_of_two_optimisers() -> None:
+    penalty, encoder, x = Factors(3, (8,), weight=0.7), nn.Linear(4, 3), torch.randn(16, 4)
+    with seeded(1):
+        trip = Reconstruction(x, x == x, x, Code(encoder(x), {}), x, x, x[:, 0])
+        penalty(None, trip).mean().backward()  # type: ignore[arg-type]
+    one = [each.grad.clone() for each in (*encoder.parameters(), *penalty.parameters())]  # type: ignore[union-attr]
+    with seeded(1):
+        apart = permuted(encoder(x).detach())
+    assert torch.equal(apart.sort(0).values, encoder(x).detach().sort(0).values)
+    two = list(torch.autograd.grad((0.7 * penalty.critic(encoder(x))).mean(), list(encoder.parameters())))
+    telling = (F.softplus(-penalty.critic(encoder(x).detach())) + F.softplus(penalty.critic(apart))).mean()
+    two += torch.autograd.grad(telling, list(penalty.parameters()))
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_adversary_has_the_gradients_of_two_optimisers() -> None:

@@ -105,7 +105,7 @@ class Random(Continuous, ABC):
     def propose(
         self, h: Float[Tensor, "n width *grid"], samples: int
     ) -> tuple[Float[Tensor, "n*samples latent *grid"], Float[Tensor, "n*samples"]]:
-        """``samples`` draws per row, row by row and in either mode, and ``log q(z | x) - log p(z)`` of each, in nats."""
+        """``samples`` draws per row, row by row, in either mode; and their ``log q(z | x) - log p(z)`` in nats."""
 
     def posterior(self, h: Float[Tensor, "n width *grid"]) -> Distribution | None:
         """The distribution of each row's code, where torch has it."""

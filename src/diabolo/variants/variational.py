@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from diabolo.autoencoder import Bottleneck, Penalty
-from diabolo.bottlenecks import Gaussian
+from diabolo.bottlenecks import Gaussian, Plain
 from diabolo.params import Count, Fraction, Natural, NonNegative, Positive, Within
-from diabolo.penalties import MeanDiscrepancy, TotalCorrelation
+from diabolo.penalties import Covariance, Factors, MeanDiscrepancy, TotalCorrelation
 from diabolo.schedules import Anneal
 from diabolo.variants.variant import Deep
 
 __all__ = [
+    "DIPVAE",
     "IWAE",
     "VAE",
+    "WAE",
     "AnnealedVAE",
     "BetaTCVAE",
+    "FactorVAE",
     "InfoVAE",
 ]
 
@@ -63,6 +66,34 @@ class BetaTCVAE(VAE):
         return [TotalCorrelation(self.weight)]
 
 
+class FactorVAE(VAE):
+    """A VAE that pays for dependence between code numbers, as told by a critic (Kim & Mnih, 2018, arXiv:1802.05983).
+
+    For codes whose numbers mean one thing each, where batches are too small for BetaTCVAE.
+    """
+
+    weight: Annotated[NonNegative, "the paper's gamma: price of a nat of total correlation"] = 5.0
+    critic: Annotated[tuple[Count, ...], "units of the critic's hidden layers"] = (64, 64)
+
+    def penalties(self) -> list[Penalty]:
+        return [Factors(self.latent, self.critic, self.weight)]
+
+
+class DIPVAE(VAE):
+    """A VAE whose code numbers are uncorrelated and of variance 1 over the rows (Kumar, Sattigeri & Balakrishnan,
+    2018, arXiv:1711.00848).
+
+    For codes whose numbers mean one thing each, with nothing but a covariance to compute.
+    """
+
+    weight: Annotated[NonNegative, "nats per squared covariance of two code numbers"] = 5.0
+    diagonal: Annotated[NonNegative, "the same for a variance's squared distance from 1, as a multiple"] = 1.0
+    of: Annotated[Literal["codes", "means"], "covariance of drawn codes (DIP-VAE-II) or of means (DIP-VAE-I)"] = "codes"
+
+    def penalties(self) -> list[Penalty]:
+        return [Covariance(self.weight, self.diagonal, self.of)]
+
+
 class IWAE(Deep):
     """A VAE with several draws per row, weighed by how well they explain it (Burda et al., 2016, arXiv:1509.00519).
 
@@ -91,3 +122,19 @@ class InfoVAE(Deep):
 
     def penalties(self) -> list[Penalty]:
         return [MeanDiscrepancy(self.alpha + self.weight - 1, self.kernel)]
+
+
+class WAE(Deep):
+    """A code that is a point, and all codes together match the prior (Tolstikhin et al., 2018, arXiv:1711.01558).
+
+    For generation with sharper reconstructions than the VAE's: the WAE-MMD of the paper.
+    """
+
+    weight: Annotated[NonNegative, "price of the discrepancy from the prior"] = 20.0
+    kernel: Annotated[Literal["imq", "gaussian"], "how codes are compared: with heavy or light tails"] = "imq"
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(self.latent)
+
+    def penalties(self) -> list[Penalty]:
+        return [MeanDiscrepancy(self.weight, self.kernel)]
