@@ -14,7 +14,7 @@ from torch.distributions import MultivariateNormal
 from torch.distributions import Normal as Bell
 from torch.nn import functional as F
 
-from diabolo.autoencoder import Autoencoder, Code, Reconstruction
+from diabolo.autoencoder import Autoencoder, Bound, Code, Reconstruction
 from diabolo.batches import Rows
 from diabolo.bottlenecks import FiniteScalar, Gaussian, Quantised
 from diabolo.likelihoods import Normal
@@ -57,7 +57,7 @@ class Loading(nn.Module):
         return F.linear(x, self.weight, self.bias)
 
 
-def linear_gaussian(samples: int, accuracy: float) -> tuple[Autoencoder, MultivariateNormal]:
+def linear_gaussian(drawn: Bound, accuracy: float) -> tuple[Autoencoder, MultivariateNormal]:
     """x = W z + m + noise with its posterior, the scale off by ``accuracy``, as encoder; and p(x) in closed form."""
     generator = torch.Generator().manual_seed(3)
     weight, mean = torch.randn(5, 2, generator=generator), torch.randn(5, generator=generator)
@@ -68,13 +68,13 @@ def linear_gaussian(samples: int, accuracy: float) -> tuple[Autoencoder, Multiva
     raw = torch.log(torch.expm1(scale - 1e-4)) - math.log(math.e - 1)
     rows = torch.cat([to_mean, torch.zeros(2, 5)])
     encoder = Loading(rows, torch.cat([-to_mean @ mean, raw]))
-    autoencoder = Autoencoder(encoder, Gaussian(2), Loading(weight, mean), Normal(5, "unit"), samples=samples)
+    autoencoder = Autoencoder(encoder, Gaussian(2), Loading(weight, mean), Normal(5, "unit"), bound=drawn)
     return autoencoder.train(), MultivariateNormal(mean, weight @ weight.T + torch.eye(5))
 
 
-def bound(samples: int, accuracy: float, repeats: int) -> tuple[Tensor, Tensor]:
+def bound(drawn: int | Bound, accuracy: float, repeats: int) -> tuple[Tensor, Tensor]:
     """The mean cost of each of 6 rows, and its -log p."""
-    autoencoder, law = linear_gaussian(samples, accuracy)
+    autoencoder, law = linear_gaussian(drawn if isinstance(drawn, Bound) else Bound(drawn), accuracy)
     with torch.no_grad(), seeded(7):
         x = law.sample((6,))
         costs = torch.stack(list(autoencoder.losses(x.repeat(repeats, 1)).values())).sum(0)
@@ -106,6 +106,39 @@ def test_elbo_is_short_by_the_divergence_of_the_posteriors() -> None:
     cost, expected = bound(1, 1.8, 100_000)
     gap = 2 * ((1.8**2 - 1) / 2 - math.log(1.8))
     torch.testing.assert_close(cost - expected, torch.full((6,), gap), atol=0.04, rtol=0)
+
+
+def test_bounds_of_groups_lie_between_the_elbo_and_the_iwae() -> None:
+    elbo, iwae, miwae, ciwae, piwae = (
+        bound(drawn, 1.8, 20_000)[0]
+        for drawn in (1, 8, Bound(8, groups=4), Bound(8, elbo=0.5), Bound(8, groups=4, partial=True))
+    )
+    assert (iwae + 0.1 < miwae).all() and (miwae + 0.05 < elbo).all()
+    torch.testing.assert_close(ciwae, (elbo + iwae) / 2, atol=0.05, rtol=0)
+    torch.testing.assert_close(piwae, iwae)  # the same draws
+    torch.testing.assert_close(miwae, bound(2, 1.8, 20_000)[0], atol=0.05, rtol=0)
+
+
+def test_each_side_of_the_code_learns_from_its_own_bound() -> None:
+    """The gradients of PIWAE: behind the code those of the IWAE, before it those of the MIWAE."""
+    x = linear_gaussian(Bound(), 1.0)[1].sample((5,))
+    slopes = {}
+    for name, drawn in {"iwae": Bound(8), "miwae": Bound(8, 4), "piwae": Bound(8, 4, partial=True)}.items():
+        autoencoder = linear_gaussian(drawn, 1.8)[0]
+        sides = [autoencoder.encoder.weight.requires_grad_(), autoencoder.decoder.weight.requires_grad_()]
+        with seeded(3):
+            cost = torch.stack(list(autoencoder.losses(x).values())).sum()
+        slopes[name] = torch.autograd.grad(cost, sides)
+    torch.testing.assert_close(slopes["piwae"], (slopes["miwae"][0], slopes["iwae"][1]))
+    assert not torch.allclose(slopes["miwae"][0], slopes["iwae"][0], rtol=0.01)
+    assert not torch.allclose(slopes["miwae"][1], slopes["iwae"][1], rtol=0.01)
+
+
+def test_the_share_of_a_draw_is_the_slope_of_the_bound() -> None:
+    cost = torch.randn(4, 6).requires_grad_()
+    for drawn in (Bound(6), Bound(6, 3), Bound(6, 2, 0.3)):
+        (slope,) = torch.autograd.grad(drawn(cost).sum(), cost)
+        torch.testing.assert_close(drawn.weights(cost), slope)
 
 
 def low_rank_rows() -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from diabolo.autoencoder import Bottleneck, Penalty
+from diabolo.autoencoder import Bottleneck, Bound, Penalty
 from diabolo.bottlenecks import Gaussian, Plain
 from diabolo.params import Count, Fraction, Natural, NonNegative, Positive, Within
 from diabolo.penalties import Covariance, Factors, MeanDiscrepancy, TotalCorrelation
@@ -12,8 +12,11 @@ from diabolo.schedules import Anneal
 from diabolo.variants.variant import Deep
 
 __all__ = [
+    "CIWAE",
     "DIPVAE",
     "IWAE",
+    "MIWAE",
+    "PIWAE",
     "VAE",
     "WAE",
     "AnnealedVAE",
@@ -104,6 +107,44 @@ class IWAE(Deep):
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Gaussian(self.latent)
+
+    def bound(self) -> Bound:
+        return Bound(self.samples)
+
+
+class MIWAE(IWAE):
+    """The IWAE's bound averaged over groups of draws (Rainforth et al., 2018, arXiv:1802.04537).
+
+    For the IWAE's richer codes where its encoder stops learning: more draws in a group blur the encoder's gradient.
+    """
+
+    groups: Annotated[Count, "groups that the draws are split into; must divide samples"] = 2
+
+    def bound(self) -> Bound:
+        return Bound(self.samples, self.groups)
+
+
+class CIWAE(IWAE):
+    """Between the VAE's bound and the IWAE's (Rainforth et al., 2018, arXiv:1802.04537).
+
+    For the IWAE's richer codes with an encoder that also learns from the VAE's bound.
+    """
+
+    elbo: Annotated[Fraction, "the paper's beta: share of the VAE's bound"] = 0.5
+
+    def bound(self) -> Bound:
+        return Bound(self.samples, elbo=self.elbo)
+
+
+class PIWAE(MIWAE):
+    """The decoder learns from the IWAE's bound, the encoder from the MIWAE's (Rainforth et al., 2018,
+    arXiv:1802.04537).
+
+    For tight bounds on log p together with a well trained encoder; the codes are decoded twice in training.
+    """
+
+    def bound(self) -> Bound:
+        return Bound(self.samples, self.groups, partial=True)
 
 
 class InfoVAE(Deep):
