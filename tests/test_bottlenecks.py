@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from diabolo.autoencoder import Bottleneck
 from diabolo.bottlenecks import FiniteScalar, Gaussian, Plain, Quantised, TopK
 from diabolo.errors import InvalidParameter
+from diabolo.priors import Flow, Mixture
 from diabolo.randomness import seeded
 from diabolo.schedules import Anneal
 
@@ -19,6 +20,8 @@ PARTS = {
     "topk": lambda: TopK(4, 2),
     "gaussian": lambda: Gaussian(4, free=0.01),
     "gaussian of a capacity": lambda: Gaussian(4, weight=2.0, capacity=3.0),
+    "gaussian of clusters": lambda: Gaussian(4, free=0.01, prior=Mixture(4, 3)),
+    "gaussian of a flow": lambda: Gaussian(4, prior=Flow(4, 2, 8)),
     "quantised": lambda: Quantised(4, codes=6, heads=2),
     "quantised by gradient": lambda: Quantised(4, codes=6, heads=2, update="gradient"),
     "finite scalar": lambda: FiniteScalar((3, 4, 5, 2)),

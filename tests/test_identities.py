@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -20,6 +21,7 @@ from diabolo.bottlenecks import FiniteScalar, Gaussian, Quantised
 from diabolo.likelihoods import Normal
 from diabolo.penalties import Adversary, Covariance, Factors, total_correlation
 from diabolo.penalties.critics import permuted
+from diabolo.priors import Flow, Mixture, Prior
 from diabolo.randomness import normal_like, seeded
 from diabolo.schema import numbers
 from diabolo.trainer import Trainer
@@ -37,6 +39,23 @@ def test_kl_is_its_monte_carlo_mean() -> None:
     error = drawn.std(1) / math.sqrt(drawn.shape[1])
     assert ((drawn.mean(1) - part(h).costs["kl"]).abs() < 4 * error).all()
     assert (error < 0.05).all()
+
+
+@pytest.mark.parametrize("prior", [lambda: Mixture(3, 4), lambda: Flow(3, 2, 8)], ids=["mixture", "flow"])
+def test_kl_from_another_prior_is_priced_without_bias(prior: Callable[[], Prior]) -> None:
+    """One draw per row in training, against log q and log p of torch and scipy-tested parts."""
+    part, h = Gaussian(3, weight=1.5, prior=prior()).train(), torch.randn(4, 6)
+    for each in part.parameters():
+        nn.init.normal_(each, std=0.5)
+    with torch.no_grad():
+        code = part(h.repeat(20_000, 1))
+        cost, law = code.costs["kl"].view(-1, 4), code.posterior
+        again = part.posterior(h)
+        z = again.sample((20_000,))
+        expected = 1.5 * (again.log_prob(z).sum(2) - part.prior.log_prob(z.flatten(0, 1)).view(-1, 4))
+    assert law.mean.shape == (80_000, 3)
+    error = (cost.var(0) + expected.var(0)).sqrt() / math.sqrt(len(cost))
+    assert ((cost.mean(0) - expected.mean(0)).abs() < 4 * error).all() and (error < 0.05).all()
 
 
 def test_kl_is_torch_s() -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
-from torch.nn import functional as F
 
 from diabolo.autoencoder import Bottleneck, Code
 from diabolo.errors import InvalidParameter
+from diabolo.priors import HALF_LOG_TAU, Prior, StandardNormal, moments
 from diabolo.randomness import normal_like
 from diabolo.schedules import Anneal
 
@@ -135,7 +135,12 @@ class Gaussian(Random):
     ``capacity`` the nats that a row may tell (Burgess et al., 2018, arXiv:1804.03599); ``weight`` and ``capacity`` are
     numbers or an ``Anneal``. A weight of 0 leaves the cost out.
 
-    ``h`` has shape (n, 2 * latent, *grid): means, then scales before softplus, moved so that h = 0 is the prior.
+    Of another ``prior`` than the standard normal the KL has no closed form: training takes ``log q(z | x) - log p(z)``
+    of the code drawn, whose mean it is; evaluation, where nothing is drawn, ``prior.divergence``, which says of itself
+    whether it is a bound. ``free`` is then held against the sum over the numbers of a code.
+
+    ``h`` has shape (n, 2 * latent, *grid): means, then scales before softplus, moved so that h = 0 is the standard
+    normal.
 
     >>> code = Gaussian(3).eval()(torch.zeros(1, 6))
     >>> code.z, code.costs["kl"].abs() < 1e-6
@@ -149,35 +154,42 @@ class Gaussian(Random):
         free: float = 0.0,
         *,
         capacity: float | Anneal | None = None,
+        prior: Prior | None = None,
     ) -> None:
         super().__init__(2 * latent, latent, weight, free, capacity)
+        self.prior = prior or StandardNormal(latent)
 
     def forward(self, h: Float[Tensor, "n width *grid"]) -> Code:
         mean, scale = moments(h)
-        z = mean + scale * normal_like(mean) if self.training else mean
-        kl = (mean.square() + scale.square() - 1) / 2 - scale.log()
-        return Code(z, self._priced(kl, math.prod(mean.shape[1:])), posterior=_normal(mean, scale))
+        if self.training and not self.prior.exact:
+            z, nats = self._proposed(mean, scale, normal_like(mean))
+            terms = nats[:, None]
+        else:
+            z = mean + scale * normal_like(mean) if self.training else mean
+            terms = self.prior.divergence(mean, scale)
+        return Code(z, self._priced(terms, math.prod(mean.shape[1:])), posterior=_normal(mean, scale))
 
     def propose(
         self, h: Float[Tensor, "n width *grid"], samples: int
     ) -> tuple[Float[Tensor, "n*samples latent *grid"], Float[Tensor, "n*samples"]]:
         mean, scale = moments(h)
         means, scales = mean.repeat_interleave(samples, 0), scale.repeat_interleave(samples, 0)
-        noise = drawn(mean, samples)
-        z = means + scales * noise
-        return z, ((z.square() - noise.square()) / 2 - scales.log()).flatten(1).sum(1)
+        return self._proposed(means, scales, drawn(mean, samples))
 
     def posterior(self, h: Float[Tensor, "n width *grid"]) -> Distribution:
         return _normal(*moments(h))
 
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
-        return self._normal(n, grid)
+        return self.prior.sample(n, grid)
+
+    def _proposed(self, mean: Tensor, scale: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        z = mean + scale * noise
+        return z, log_normal(scale, noise) - self.prior.log_prob(z)
 
 
-def moments(h: Float[Tensor, "n width *grid"]) -> tuple[Tensor, Tensor]:
-    """Mean and scale of a normal distribution from a network's numbers; h = 0 is the standard normal."""
-    mean, raw = h.float().chunk(2, 1)  # in half precision the noise would be coarse
-    return mean, F.softplus(raw + math.log(math.e - 1)) + 1e-4  # softplus: a huge h must not overflow the cost
+def log_normal(scale: Tensor, noise: Tensor) -> Float[Tensor, "n"]:
+    """Log of the density of ``mean + scale * noise``, in nats per row."""
+    return -(noise.square() / 2 + scale.log() + HALF_LOG_TAU).flatten(1).sum(1)
 
 
 def drawn(like: Tensor, samples: int) -> Tensor:

@@ -8,6 +8,7 @@ from diabolo.autoencoder import Bottleneck, Bound, Penalty
 from diabolo.bottlenecks import Gaussian, Plain
 from diabolo.params import Count, Fraction, Natural, NonNegative, Positive, Within
 from diabolo.penalties import Covariance, Factors, MeanDiscrepancy, TotalCorrelation
+from diabolo.priors import Prior, StandardNormal
 from diabolo.schedules import Anneal
 from diabolo.variants.variant import Deep
 
@@ -39,7 +40,11 @@ class VAE(Deep):
     warmup: Annotated[Natural, "training batches until the full price"] = 0
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return Gaussian(self.latent, Anneal(0.0, self.beta, self.warmup), self.free)
+        return Gaussian(self.latent, Anneal(0.0, self.beta, self.warmup), self.free, prior=self.prior())
+
+    def prior(self) -> Prior:
+        """What codes are drawn from."""
+        return StandardNormal(self.latent)
 
 
 class AnnealedVAE(Deep):

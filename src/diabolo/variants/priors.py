@@ -1,0 +1,69 @@
+"""Codes drawn from more than the standard normal: normals side by side, posteriors of learned rows, a flow."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, cast
+
+from diabolo import priors
+from diabolo.autoencoder import Bottleneck
+from diabolo.bottlenecks import Gaussian
+from diabolo.likelihoods import Columnwise
+from diabolo.networks import Decoder, Encoder
+from diabolo.params import Count
+from diabolo.schema import Schema
+from diabolo.variants.variational import VAE
+
+__all__ = [
+    "FlowPrior",
+    "VaDE",
+    "VampPrior",
+]
+
+
+class VaDE(VAE):
+    """A VAE whose codes come from several normal distributions, a cluster each (Jiang et al., 2017, arXiv:1611.05148).
+
+    For clustering, and for generation where the rows are of several kinds. It starts from random clusters; the paper
+    starts from those of a trained autoencoder.
+    """
+
+    components: Annotated[Count, "normal distributions that codes come from"] = 10
+
+    def prior(self) -> priors.Prior:
+        return priors.Mixture(self.latent, self.components)
+
+
+class VampPrior(VAE):
+    """A VAE whose codes come from the posteriors of learned rows (Tomczak & Welling, 2018, arXiv:1705.07120).
+
+    For generation and for tight bounds on log p: the prior follows the encoder, so that fewer code numbers go unused.
+    """
+
+    components: Annotated[Count, "learned rows"] = 32
+
+    def networks(
+        self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
+    ) -> tuple[Encoder, Decoder]:
+        """Those of every deep variant; the prior reads its rows with the encoder's layers."""
+        encoder, decoder = super().networks(schema, bottleneck, likelihood, flags)
+        wide = encoder.features.width
+        flat = encoder.flat or not schema.grid
+        shape = (wide * math.prod(schema.grid) + encoder.given,) if flat else (wide + encoder.given, *schema.grid)
+        prior = priors.VampPrior(self.latent, self.components, encoder.layers, shape)
+        cast(Gaussian, bottleneck).prior = prior
+        return encoder, decoder
+
+
+class FlowPrior(VAE):
+    """A VAE whose codes come from a normal distribution bent by a flow (Chen et al., 2017, arXiv:1611.02731).
+
+    For generation and for tight bounds on log p: the prior takes the form of the codes instead of the reverse. The
+    paper's flow is autoregressive; this one is made of affine couplings, which draw as fast as they judge.
+    """
+
+    layers: Annotated[Count, "couplings, each of which bends every second code number"] = 4
+    units: Annotated[Count, "units of the hidden layer of each coupling"] = 32
+
+    def prior(self) -> priors.Prior:
+        return priors.Flow(self.latent, self.layers, self.units)
