@@ -46,7 +46,7 @@ def test_kl_from_another_prior_is_priced_without_bias(prior: Callable[[], Prior]
     """One draw per row in training, against log q and log p of torch and scipy-tested parts."""
     part, h = Gaussian(3, weight=1.5, prior=prior()).train(), torch.randn(4, 6)
     for each in part.parameters():
-        nn.init.normal_(each, std=0.5)
+        nn.init.normal_(each, std=0.2)
     with torch.no_grad():
         code = part(h.repeat(20_000, 1))
         cost, law = code.costs["kl"].view(-1, 4), code.posterior
@@ -55,7 +55,7 @@ def test_kl_from_another_prior_is_priced_without_bias(prior: Callable[[], Prior]
         expected = 1.5 * (again.log_prob(z).sum(2) - part.prior.log_prob(z.flatten(0, 1)).view(-1, 4))
     assert law.mean.shape == (80_000, 3)
     error = (cost.var(0) + expected.var(0)).sqrt() / math.sqrt(len(cost))
-    assert ((cost.mean(0) - expected.mean(0)).abs() < 4 * error).all() and (error < 0.05).all()
+    assert ((cost.mean(0) - expected.mean(0)).abs() < 4 * error).all() and (error < 0.1).all()
 
 
 def test_kl_is_torch_s() -> None:

@@ -25,7 +25,7 @@ PRIORS = {
 def spread(prior: Prior) -> Prior:
     """The prior with numbers far from where it starts."""
     for each in prior.parameters():
-        nn.init.normal_(each, std=0.7)
+        nn.init.normal_(each, std=0.4)
     return prior
 
 
