@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from diabolo.autoencoder import Autoencoder, Bound, Code, Reconstruction
 from diabolo.batches import Rows
 from diabolo.bottlenecks import FiniteScalar, Gaussian, Quantised
+from diabolo.evaluate import importance_bound
 from diabolo.likelihoods import Normal
 from diabolo.penalties import Adversary, Covariance, Factors, total_correlation
 from diabolo.penalties.critics import permuted
@@ -158,6 +159,17 @@ def test_the_share_of_a_draw_is_the_slope_of_the_bound() -> None:
     for drawn in (Bound(6), Bound(6, 3), Bound(6, 2, 0.3)):
         (slope,) = torch.autograd.grad(drawn(cost).sum(), cost)
         torch.testing.assert_close(drawn.weights(cost), slope)
+
+
+def test_importance_bound_closes_in_on_log_p() -> None:
+    autoencoder, law = linear_gaussian(Bound(), 1.8)
+    x = law.sample((60,))
+    one, ten, many = (importance_bound(autoencoder, x, samples).mean() for samples in (1, 10, 2000))
+    expected = -law.log_prob(x).mean()
+    assert one > ten + 0.2 > many + 0.2
+    torch.testing.assert_close(many, expected, atol=0.02, rtol=0)
+    exact = importance_bound(linear_gaussian(Bound(), 1.0)[0], x, 3)
+    torch.testing.assert_close(exact, -law.log_prob(x), atol=1e-3, rtol=1e-4)
 
 
 def low_rank_rows() -> np.ndarray:

@@ -7,7 +7,7 @@ costs   -                -                 kl                   quantisation    
 
 from __future__ import annotations
 
-from diabolo.bottlenecks.continuous import Gaussian, Plain, TopK
+from diabolo.bottlenecks.continuous import Gaussian, Plain, Random, TopK
 from diabolo.bottlenecks.discrete import FiniteScalar, Quantised
 
-__all__ = ["FiniteScalar", "Gaussian", "Plain", "Quantised", "TopK"]
+__all__ = ["FiniteScalar", "Gaussian", "Plain", "Quantised", "Random", "TopK"]
