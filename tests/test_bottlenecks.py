@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.autoencoder import Bottleneck
-from diabolo.bottlenecks import FiniteScalar, Gaussian, Plain, Quantised, TopK
+from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Plain, Quantised, Random, Spherical, TopK
 from diabolo.errors import InvalidParameter
 from diabolo.priors import Flow, Mixture
 from diabolo.randomness import seeded
@@ -22,6 +22,8 @@ PARTS = {
     "gaussian of a capacity": lambda: Gaussian(4, weight=2.0, capacity=3.0),
     "gaussian of clusters": lambda: Gaussian(4, free=0.01, prior=Mixture(4, 3)),
     "gaussian of a flow": lambda: Gaussian(4, prior=Flow(4, 2, 8)),
+    "bent": lambda: Bent(4, layers=2, hidden=8, free=0.01),
+    "spherical": lambda: Spherical(4, free=0.01),
     "quantised": lambda: Quantised(4, codes=6, heads=2),
     "quantised by gradient": lambda: Quantised(4, codes=6, heads=2, update="gradient"),
     "finite scalar": lambda: FiniteScalar((3, 4, 5, 2)),
@@ -102,17 +104,39 @@ def test_top_k_keeps_k() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda: TopK(3, 4), lambda: TopK(3, 0), lambda: Quantised(5, 8, heads=2), lambda: FiniteScalar((1, 3))]
+    "wrong",
+    [
+        lambda: Spherical(1),
+        lambda: TopK(3, 4),
+        lambda: TopK(3, 0),
+        lambda: Quantised(5, 8, heads=2),
+        lambda: FiniteScalar((1, 3)),
+    ],
 )
 def test_errors_say_what_is_allowed(wrong: object) -> None:
     with pytest.raises(InvalidParameter, match="must"):
         wrong()  # type: ignore[operator]
 
 
-def test_extreme_numbers_stay_finite() -> None:
-    part = Gaussian(2)
-    code = part.eval()(torch.tensor([[1e10, -1e10, 1e10, -1e10]]))
-    assert code.costs["kl"].isfinite().all()
+@pytest.mark.parametrize("part", [Gaussian(2), Spherical(3)])
+def test_extreme_numbers_stay_finite(part: Random) -> None:
+    for h in (torch.tensor([[1e10, -1e10, 1e10, -1e10]]), torch.tensor([[-1e10, 1e10, -1e10, 1e10]])):
+        code = part.eval()(h)
+        assert code.costs["kl"].isfinite().all() and code.z.isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name, make in PARTS.items() if isinstance(make(), Random)])
+def test_proposals_are_draws_of_the_posterior_in_either_mode(name: str) -> None:
+    with seeded(0):
+        part = PARTS[name]()
+    assert isinstance(part, Random)
+    h = numbers(part, 3, 2)
+    for mode in (True, False):
+        z, nats = part.train(mode).propose(h, 4)
+        assert z.shape == (12, part.latent, 2) and nats.shape == (12,)
+        assert not torch.equal(z[0], z[1])
+    code = part.draw(h, 4)
+    assert code.costs["kl"].shape == (12,)
 
 
 def test_free_bits_are_free() -> None:

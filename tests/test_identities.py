@@ -9,6 +9,8 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
+from scipy.special import ive
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
@@ -17,7 +19,7 @@ from torch.nn import functional as F
 
 from diabolo.autoencoder import Autoencoder, Bound, Code, Reconstruction
 from diabolo.batches import Rows
-from diabolo.bottlenecks import FiniteScalar, Gaussian, Quantised
+from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Quantised, Spherical
 from diabolo.evaluate import importance_bound
 from diabolo.likelihoods import Normal
 from diabolo.penalties import Adversary, Covariance, Factors, total_correlation
@@ -40,6 +42,75 @@ def test_kl_is_its_monte_carlo_mean() -> None:
     error = drawn.std(1) / math.sqrt(drawn.shape[1])
     assert ((drawn.mean(1) - part(h).costs["kl"]).abs() < 4 * error).all()
     assert (error < 0.05).all()
+
+
+@pytest.mark.parametrize("latent", [2, 3, 8, 40])
+def test_divergence_of_a_direction_is_that_of_bessel_functions(latent: int) -> None:
+    """KL = k A(k) + log C(k) + log(area), against scipy's Bessel functions, and against an integral of another kind."""
+    k = torch.tensor([0.01, 0.3, 1.0, 5.0, 40.0, 300.0, 5000.0])
+    raw = torch.where(k < 20, torch.log(torch.expm1(k - 1e-4)), k - 1e-4) - math.log(math.e - 1)
+    h = torch.cat([torch.randn(len(k), latent), raw[:, None]], 1)
+    found = Spherical(latent).eval()(h).costs["kl"].double().numpy()
+    wide, order = k.double().numpy(), latent / 2 - 1
+    mean = ive(order + 1, wide) / ive(order, wide)
+    log_c = order * np.log(wide) - latent / 2 * np.log(2 * np.pi) - np.log(ive(order, wide)) - wide
+    area = math.log(2) + latent / 2 * math.log(math.pi) - math.lgamma(latent / 2)
+    np.testing.assert_allclose(found, wide * mean + log_c + area, atol=2e-3, rtol=2e-4)
+    if latent == 3:  # the cosine of the angle has the density k exp(k w) / (2 sinh k)
+        chance = 5 / (1 - np.exp(-10))
+        integral = quad(lambda w: chance * np.exp(5 * (w - 1)) * (5 * (w - 1) + np.log(2 * chance)), -1, 1)
+        np.testing.assert_allclose(found[3], integral[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("latent, k", [(2, 0.5), (3, 2.0), (8, 30.0), (5, 1000.0)])
+def test_directions_are_drawn_from_von_mises_and_fisher(latent: int, k: float) -> None:
+    """Mean and variance of the cosine, against Bessel functions; isotropy across; and the price of each draw."""
+    raw = (math.log(math.expm1(k - 1e-4)) if k < 20 else k - 1e-4) - math.log(math.e - 1)
+    h = torch.cat([F.normalize(torch.randn(1, latent)), torch.tensor([[raw]])], 1)
+    part = Spherical(latent).train()
+    z, nats = part.propose(h, 40_000)
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(40_000))
+    cosine = (z * h[:, :-1]).sum(1).double()
+    mean = ive(latent / 2, k) / ive(latent / 2 - 1, k)
+    variance = 1 - mean**2 - (latent - 1) / k * mean
+    assert abs(cosine.mean() - mean) < 4 * math.sqrt(variance / 40_000) + 1e-6
+    assert abs(cosine.var() / variance - 1) < 0.05
+    across = z - cosine.float()[:, None] * h[:, :-1]
+    assert across.mean(0).abs().max() < 4 * across.std(0).max() / 200
+    kl = part(h).costs["kl"]
+    assert abs(nats.mean() - kl) < 4 * nats.std() / 200 + 1e-3
+
+
+def test_the_slope_of_a_drawn_direction_is_that_of_its_mean() -> None:
+    """d E[cos a] / dk is the variance of cos a, whatever the way by which directions are drawn."""
+    raw = torch.full((40_000, 1), 2.0, requires_grad=True)
+    z = Spherical(4).train()(torch.cat([torch.tensor([[1.0, 0, 0, 0]]).expand(40_000, -1), raw], 1)).z
+    k = float(F.softplus(torch.tensor(2.0 + math.log(math.e - 1)))) + 1e-4
+    slope = torch.autograd.grad(z[:, 0].mean(), raw)[0].sum() / torch.sigmoid(torch.tensor(2.0 + math.log(math.e - 1)))
+    mean = ive(2, k) / ive(1, k)
+    assert abs(slope / (1 - mean**2 - 3 / k * mean) - 1) < 0.05
+
+
+def test_price_of_a_bent_code_is_log_q_minus_log_p() -> None:
+    """q by the change of variables with autograd's Jacobian at the draw's own noise."""
+    part = Bent(3, weight=1.5, layers=3, hidden=8).train()
+    for each in part.parameters():
+        nn.init.normal_(each, std=0.5)
+    h = torch.randn(5, 9)
+    with seeded(2):
+        code = part(h)
+    with seeded(2):
+        noise = normal_like(code.z)
+
+    def code_of(noise: Tensor, row: Tensor) -> Tensor:
+        mean, scale, context = part._read(row[None])
+        return part.flow(mean + scale * noise, context)[0][0]
+
+    jacobian = torch.func.vmap(torch.func.jacrev(code_of))(noise, h)
+    normal = torch.distributions.Normal(0.0, 1.0)
+    log_q = normal.log_prob(noise).sum(1) - torch.linalg.slogdet(jacobian).logabsdet
+    torch.testing.assert_close(code.z, torch.func.vmap(code_of)(noise, h))
+    torch.testing.assert_close(code.costs["kl"], 1.5 * (log_q - normal.log_prob(code.z).sum(1)), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("prior", [lambda: Mixture(3, 4), lambda: Flow(3, 2, 8)], ids=["mixture", "flow"])

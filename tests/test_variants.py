@@ -7,9 +7,9 @@ import torch
 
 from diabolo import variants
 from diabolo.batches import Rows
-from diabolo.errors import InvalidParameter
+from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.params import Params
-from diabolo.schema import numbers
+from diabolo.schema import Schema, numbers
 from diabolo.trainer import Trainer
 from diabolo.variants import VAE, VQVAE, Contractive, KSparse, Linear, Masked, Sparse, Vanilla, Variant, named
 
@@ -78,6 +78,31 @@ def test_tied_weights_are_counted_once(variant: Variant) -> None:
 def test_missing_values_are_shown_to_the_encoder_where_they_are_to_be_expected() -> None:
     assert Masked().build(numbers(4)).encoder.get_submodule("features").flags
     assert not Vanilla().build(numbers(4)).encoder.get_submodule("features").flags
+
+
+@pytest.mark.parametrize("name", named())
+def test_every_variant_is_conditional_where_the_schema_has_conditions(name: str) -> None:
+    """Costs, codes and samples are for the conditions given."""
+    torch.manual_seed(0)
+    autoencoder = named()[name]().build(Schema(numbers(6).columns, given=2)).eval()
+    x, labels = torch.zeros(4, 6), torch.eye(2).repeat(2, 1)
+    if name != "Linear":
+        assert autoencoder(x, labels).nll.unique().numel() > 1
+        assert autoencoder.sample(3, labels[:3]).shape == (3, 6)
+    with pytest.raises(InvalidData, match="2 conditions"):
+        autoencoder(x)
+
+
+def test_a_conditional_vae_draws_what_the_label_says() -> None:
+    labels = torch.eye(2).repeat(150, 1)
+    x = labels @ torch.tensor([[2.0, 2.0, -2.0], [-2.0, 0.0, 2.0]]) + 0.1 * torch.randn(300, 3)
+    recipe = VAE(latent=2, hidden=(16,))
+    autoencoder = recipe.build(Schema(numbers(3).columns, given=2))
+    recipe.train(autoencoder, Trainer(epochs=40, batch_size=50, lr=1e-2), Rows(x, given=labels))
+    with torch.no_grad():
+        drawn = autoencoder.sample(300, labels)
+    for label in range(2):
+        torch.testing.assert_close(drawn[label::2].mean(0), x[label::2].mean(0), atol=0.15, rtol=0)
 
 
 def test_linear_needs_no_epochs_and_leaves_evaluation_mode() -> None:

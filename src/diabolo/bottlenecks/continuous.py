@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -192,9 +193,9 @@ def log_normal(scale: Tensor, noise: Tensor) -> Float[Tensor, "n"]:
     return -(noise.square() / 2 + scale.log() + HALF_LOG_TAU).flatten(1).sum(1)
 
 
-def drawn(like: Tensor, samples: int) -> Tensor:
-    """Standard normal numbers for ``samples`` draws of each row, row by row."""
-    return torch.cat([normal_like(like)[:, None] for _ in range(samples)], 1).flatten(0, 1)
+def drawn(like: Tensor, samples: int, draw: Callable[[Tensor], Tensor] = normal_like) -> Tensor:
+    """Random numbers for ``samples`` draws of each row, row by row."""
+    return torch.cat([draw(like)[:, None] for _ in range(samples)], 1).flatten(0, 1)
 
 
 def _moving(number: float | Anneal) -> Anneal:

@@ -1,4 +1,4 @@
-"""Codes drawn from more than the standard normal: normals side by side, posteriors of learned rows, a flow."""
+"""Priors and posteriors other than normal distributions: clusters, learned rows, flows, spheres."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Annotated, cast
 
 from diabolo import priors
 from diabolo.autoencoder import Bottleneck
-from diabolo.bottlenecks import Gaussian
+from diabolo.bottlenecks import Bent, Gaussian, Spherical
 from diabolo.likelihoods import Columnwise
 from diabolo.networks import Decoder, Encoder
 from diabolo.params import Count
+from diabolo.schedules import Anneal
 from diabolo.schema import Schema
 from diabolo.variants.variational import VAE
 
 __all__ = [
+    "FlowPosterior",
     "FlowPrior",
+    "Hyperspherical",
     "VaDE",
     "VampPrior",
 ]
@@ -67,3 +70,29 @@ class FlowPrior(VAE):
 
     def prior(self) -> priors.Prior:
         return priors.Flow(self.latent, self.layers, self.units)
+
+
+class FlowPosterior(VAE):
+    """A VAE whose posterior is bent by a flow that reads the row (Rezende & Mohamed, 2015, arXiv:1505.05770).
+
+    For tight bounds on log p where code numbers depend on each other given the row. The flow is made of affine
+    couplings (Dinh et al., 2017, arXiv:1605.08803).
+    """
+
+    layers: Annotated[Count, "couplings, each of which bends every second code number"] = 4
+    units: Annotated[Count, "units of the hidden layer of each coupling"] = 32
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        price = Anneal(0.0, self.beta, self.warmup)
+        return Bent(self.latent, price, self.free, layers=self.layers, hidden=self.units)
+
+
+class Hyperspherical(VAE):
+    """A VAE whose codes are directions, spread evenly over all of them by the prior (Davidson et al., 2018,
+    arXiv:1804.00891).
+
+    For directional data, and for codes that are compared by their angle; the prior has no centre to collapse to.
+    """
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Spherical(self.latent, Anneal(0.0, self.beta, self.warmup), self.free)
