@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.autoencoder import Bottleneck
-from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Plain, Quantised, Random, Spherical, TopK
+from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Ladder, Plain, Quantised, Random, Spherical, TopK
 from diabolo.errors import InvalidParameter
 from diabolo.priors import Flow, Mixture
 from diabolo.randomness import seeded
@@ -23,6 +23,7 @@ PARTS = {
     "gaussian of clusters": lambda: Gaussian(4, free=0.01, prior=Mixture(4, 3)),
     "gaussian of a flow": lambda: Gaussian(4, prior=Flow(4, 2, 8)),
     "bent": lambda: Bent(4, layers=2, hidden=8, free=0.01),
+    "ladder": lambda: Ladder(4, (3, 2), 8, free=0.01),
     "spherical": lambda: Spherical(4, free=0.01),
     "quantised": lambda: Quantised(4, codes=6, heads=2),
     "quantised by gradient": lambda: Quantised(4, codes=6, heads=2, update="gradient"),
@@ -118,7 +119,7 @@ def test_errors_say_what_is_allowed(wrong: object) -> None:
         wrong()  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("part", [Gaussian(2), Spherical(3)])
+@pytest.mark.parametrize("part", [Gaussian(2), Ladder(1, (1,)), Spherical(3)])
 def test_extreme_numbers_stay_finite(part: Random) -> None:
     for h in (torch.tensor([[1e10, -1e10, 1e10, -1e10]]), torch.tensor([[-1e10, 1e10, -1e10, 1e10]])):
         code = part.eval()(h)

@@ -19,12 +19,12 @@ from torch.nn import functional as F
 
 from diabolo.autoencoder import Autoencoder, Bound, Code, Reconstruction
 from diabolo.batches import Rows
-from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Quantised, Spherical
+from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Ladder, Quantised, Spherical
 from diabolo.evaluate import importance_bound
 from diabolo.likelihoods import Normal
 from diabolo.penalties import Adversary, Covariance, Factors, total_correlation
 from diabolo.penalties.critics import permuted
-from diabolo.priors import Flow, Mixture, Prior
+from diabolo.priors import Flow, Mixture, Prior, moments
 from diabolo.randomness import normal_like, seeded
 from diabolo.schema import numbers
 from diabolo.trainer import Trainer
@@ -111,6 +111,39 @@ def test_price_of_a_bent_code_is_log_q_minus_log_p() -> None:
     log_q = normal.log_prob(noise).sum(1) - torch.linalg.slogdet(jacobian).logabsdet
     torch.testing.assert_close(code.z, torch.func.vmap(code_of)(noise, h))
     torch.testing.assert_close(code.costs["kl"], 1.5 * (log_q - normal.log_prob(code.z).sum(1)), atol=1e-4, rtol=1e-4)
+
+
+def test_a_ladder_of_one_level_is_a_gaussian() -> None:
+    h = torch.randn(5, 6)
+    for one, other in ((Ladder(3, ()), Gaussian(3)), (Ladder(3, (), weight=2.0, free=0.1), Gaussian(3, 2.0, 0.1))):
+        for mode in (True, False):
+            with seeded(1):
+                first = one.train(mode)(h)
+            with seeded(1):
+                second = other.train(mode)(h)
+            torch.testing.assert_close(first.z, second.z)
+            torch.testing.assert_close(first.costs["kl"], second.costs["kl"])
+
+
+def test_price_of_a_ladder_is_that_of_its_chain() -> None:
+    """log q - log p level by level with torch's distributions; its mean is the cost; z is drawn from p's chain."""
+    part = Ladder(2, (3,), 8, weight=1.5).train()
+    for each in part.parameters():
+        nn.init.normal_(each, std=0.4)
+    h = torch.randn(4, 10)
+    with torch.no_grad():
+        top, low = list(part._levels(*moments(h), torch.randn(4, 5)))
+        above, below = Bell(*moments(part.down[0](top.z))), Bell(*(each[:, 3:] for each in moments(h)))
+        grid = torch.linspace(-12, 12, 4001)[:, None, None]
+        product = (above.log_prob(grid) + below.log_prob(grid)).softmax(0)  # what two normal distributions agree on
+        torch.testing.assert_close(low.mean, (product * grid).sum(0), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(
+            low.scale, (product * (grid - low.mean).square()).sum(0).sqrt(), atol=1e-3, rtol=1e-2
+        )
+        torch.testing.assert_close(low.ratio, Bell(low.mean, low.scale).log_prob(low.z) - above.log_prob(low.z))
+        drawn, costs = part.propose(h, 20_000)[1].view(4, -1), part(h.repeat_interleave(20_000, 0)).costs["kl"]
+    error = (drawn.std(1) + costs.view(4, -1).std(1) / 1.5) / math.sqrt(20_000)
+    assert ((drawn.mean(1) - costs.view(4, -1).mean(1) / 1.5).abs() < 4 * error).all()
 
 
 @pytest.mark.parametrize("prior", [lambda: Mixture(3, 4), lambda: Flow(3, 2, 8)], ids=["mixture", "flow"])

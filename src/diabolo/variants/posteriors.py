@@ -1,4 +1,4 @@
-"""Priors and posteriors other than normal distributions: clusters, learned rows, flows, spheres."""
+"""Priors and posteriors other than normal distributions: clusters, learned rows, flows, spheres, levels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 from diabolo import priors
 from diabolo.autoencoder import Bottleneck
-from diabolo.bottlenecks import Bent, Gaussian, Spherical
+from diabolo.bottlenecks import Bent, Gaussian, Ladder, Spherical
 from diabolo.likelihoods import Columnwise
 from diabolo.networks import Decoder, Encoder
 from diabolo.params import Count
@@ -19,6 +19,7 @@ __all__ = [
     "FlowPosterior",
     "FlowPrior",
     "Hyperspherical",
+    "LadderVAE",
     "VaDE",
     "VampPrior",
 ]
@@ -96,3 +97,17 @@ class Hyperspherical(VAE):
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Spherical(self.latent, Anneal(0.0, self.beta, self.warmup), self.free)
+
+
+class LadderVAE(VAE):
+    """A VAE whose code is drawn given a smaller code above it, and so on (Sonderby et al., 2016, arXiv:1602.02282).
+
+    For generation and for tight bounds on log p where rows have coarse and fine causes. The encoder's numbers for all
+    levels come from its last layer; the paper's from a layer each.
+    """
+
+    above: Annotated[tuple[Count, ...], "numbers in the codes above, from low to high"] = (4,)
+    units: Annotated[Count, "units of the hidden layer between two levels"] = 32
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Ladder(self.latent, self.above, self.units, Anneal(0.0, self.beta, self.warmup), self.free)
