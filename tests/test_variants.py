@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from sklearn.metrics import adjusted_rand_score
 
 from diabolo import variants
 from diabolo.batches import Rows
@@ -11,7 +12,7 @@ from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.params import Params
 from diabolo.schema import Schema, numbers
 from diabolo.trainer import Trainer
-from diabolo.variants import VAE, VQVAE, Contractive, KSparse, Linear, Masked, Sparse, Vanilla, Variant, named
+from diabolo.variants import VAE, VQVAE, Contractive, KSparse, Linear, Masked, Sparse, VaDE, Vanilla, Variant, named
 
 
 def test_every_variant_of_the_file_is_named() -> None:
@@ -103,6 +104,27 @@ def test_a_conditional_vae_draws_what_the_label_says() -> None:
         drawn = autoencoder.sample(300, labels)
     for label in range(2):
         torch.testing.assert_close(drawn[label::2].mean(0), x[label::2].mean(0), atol=0.15, rtol=0)
+
+
+def test_vade_finds_clusters() -> None:
+    """Three kinds of rows, three components; the epochs of the second half are reported."""
+    torch.manual_seed(0)
+    kinds = torch.arange(300) % 3
+    x = 2 * torch.nn.functional.one_hot(kinds, 6)[:, [0, 1, 2, 0, 1, 2]].float() - 1 + 0.1 * torch.randn(300, 6)
+    recipe = VaDE(latent=2, components=3, hidden=(16,))
+    autoencoder = recipe.build(numbers(6))
+    epochs = recipe.train(autoencoder, Trainer(epochs=41, batch_size=50, lr=1e-2), Rows(x))
+    mean, scale, log_weight = autoencoder.bottleneck.prior.components()
+    z = autoencoder.encode(x).z
+    found = (log_weight - (((z[:, None] - mean) / scale).square() / 2 + scale.log()).sum(-1)).argmax(1)
+    assert adjusted_rand_score(kinds, found) > 0.95 and len(epochs) == 21
+    assert float(autoencoder.bottleneck.weight.end) == 1.0
+
+
+@pytest.mark.parametrize("recipe", [VaDE(latent=2, components=50), VaDE(latent=2, members=2)])
+def test_vade_of_few_rows_or_several_members_starts_from_random_clusters(recipe: Variant) -> None:
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    assert recipe.train(recipe.build(numbers(4)), Trainer(epochs=2, batch_size=10), Rows(x))
 
 
 def test_linear_needs_no_epochs_and_leaves_evaluation_mode() -> None:

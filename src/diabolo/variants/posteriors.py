@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, cast
+
+import torch
 
 from diabolo import priors
-from diabolo.autoencoder import Bottleneck
+from diabolo.autoencoder import Autoencoder, Bottleneck
 from diabolo.bottlenecks import Bent, Gaussian, Ladder, Spherical
 from diabolo.likelihoods import Columnwise
 from diabolo.networks import Decoder, Encoder
@@ -14,6 +17,10 @@ from diabolo.params import Count
 from diabolo.schedules import Anneal
 from diabolo.schema import Schema
 from diabolo.variants.variational import VAE
+
+if TYPE_CHECKING:
+    from diabolo.batches import Batch, Batches
+    from diabolo.trainer import Epoch, Trainer
 
 __all__ = [
     "FlowPosterior",
@@ -24,18 +31,51 @@ __all__ = [
     "VampPrior",
 ]
 
+CLUSTERED = 20_000  # rows whose codes the first clusters are made of
+ALMOST_FREE = 1e-6  # a price at which the prior does not count, but every weight keeps its gradient
+
 
 class VaDE(VAE):
     """A VAE whose codes come from several normal distributions, a cluster each (Jiang et al., 2017, arXiv:1611.05148).
 
-    For clustering, and for generation where the rows are of several kinds. It starts from random clusters; the paper
-    starts from those of a trained autoencoder.
+    For clustering, and for generation where the rows are of several kinds. As in the paper, training starts without a
+    prior and goes on from the clusters of the codes found so; each part gets half of the epochs.
     """
 
     components: Annotated[Count, "normal distributions that codes come from"] = 10
 
     def prior(self) -> priors.Prior:
         return priors.Mixture(self.latent, self.components)
+
+    def train(
+        self,
+        autoencoder: Autoencoder,
+        trainer: Trainer,
+        train: Batches,
+        valid: Batches | None = None,
+        *,
+        seed: int = 0,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> list[Epoch]:
+        """Train in two parts, of which the second is reported; an ensemble starts from random clusters instead."""
+        part = getattr(autoencoder, "bottleneck", None)
+        if isinstance(part, Gaussian) and trainer.epochs > 1:
+            numbers = trainer.get_params(deep=False)
+            first = type(trainer)(**(numbers | {"epochs": trainer.epochs // 2, "checkpoint": None}))
+            trainer = type(trainer)(**(numbers | {"epochs": trainer.epochs - first.epochs}))
+            price, part.weight = part.weight, Anneal(ALMOST_FREE, ALMOST_FREE, 0)
+            first.fit(autoencoder, train, valid, seed=seed)
+            part.weight = price
+            _cluster(autoencoder, next(iter(train.shuffled(CLUSTERED, seed, 0))), seed)
+        return trainer.fit(autoencoder, train, valid, seed=seed, on_epoch=on_epoch)
+
+
+def _cluster(autoencoder: Autoencoder, rows: Batch, seed: int) -> None:
+    """Fit the mixture to the codes of these rows, if there are enough of them."""
+    prior = cast(priors.Mixture, autoencoder.bottleneck.prior)
+    if len(rows) >= len(prior.mean):
+        with torch.no_grad():
+            prior.fit(autoencoder.eval().encode(rows.x, rows.given).z, seed)
 
 
 class VampPrior(VAE):
