@@ -28,6 +28,7 @@ class Bent(Random):
 
     ``h`` has shape (n, 3 * latent, *grid): means, scales as of ``Gaussian``, and the context.
 
+    >>> import torch
     >>> code = Bent(2, layers=2, hidden=8)(torch.zeros(5, 6))
     >>> code.z.shape, code.costs["kl"].shape
     (torch.Size([5, 2]), torch.Size([5]))

@@ -47,7 +47,7 @@ class Level(NamedTuple):
 
 
 class Ladder(Random):
-    """Levels of normal codes, of which the decoder sees the lowest (Sonderby et al., 2016, arXiv:1602.02282).
+    """Levels of normal codes, of which the decoder sees the lowest (Sønderby et al., 2016, arXiv:1602.02282).
 
     ::
 

@@ -140,7 +140,7 @@ class Hyperspherical(VAE):
 
 
 class LadderVAE(VAE):
-    """A VAE whose code is drawn given a smaller code above it, and so on (Sonderby et al., 2016, arXiv:1602.02282).
+    """A VAE whose code is drawn given a smaller code above it, and so on (Sønderby et al., 2016, arXiv:1602.02282).
 
     For generation and for tight bounds on log p where rows have coarse and fine causes. The encoder's numbers for all
     levels come from its last layer; the paper's from a layer each.
