@@ -39,6 +39,8 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "autoencoder",
             "corruptions",
             "bottlenecks",
+            "priors",
+            "flows",
             "likelihoods",
             "penalties",
             "networks",

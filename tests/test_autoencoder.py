@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal as Density
 
-from diabolo.autoencoder import Autoencoder
+from diabolo.autoencoder import Autoencoder, Bound
 from diabolo.bottlenecks import Gaussian, Plain
 from diabolo.likelihoods import Normal
 from diabolo.randomness import seeded
@@ -92,7 +92,7 @@ def test_corruption_is_for_training() -> None:
 @pytest.mark.parametrize("k", [2, 5])
 def test_importance_weighted_costs_add_up_to_the_bound(k: int, given: Tensor | None) -> None:
     """-log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), of the very codes that were drawn."""
-    x, autoencoder = ROWS / 4, built(uncertain, samples=k).train()
+    x, autoencoder = ROWS / 4, built(uncertain, bound=Bound(k)).train()
     with seeded(3):
         trip = autoencoder(x, given)
     with seeded(3):  # the same codes again
@@ -108,7 +108,7 @@ def test_importance_weighted_costs_add_up_to_the_bound(k: int, given: Tensor | N
 
 
 def test_evaluation_draws_nothing() -> None:
-    torch.testing.assert_close(built(uncertain, samples=4)(ROWS).errors, costs(ROWS, told(ROWS)))
+    torch.testing.assert_close(built(uncertain, bound=Bound(4))(ROWS).errors, costs(ROWS, told(ROWS)))
 
 
 def test_samples_vary_by_code_and_by_value() -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.autoencoder import Bottleneck
-from diabolo.bottlenecks import FiniteScalar, Gaussian, Plain, Quantised, TopK
+from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Ladder, Plain, Quantised, Random, Spherical, TopK
 from diabolo.errors import InvalidParameter
+from diabolo.priors import Flow, Mixture
 from diabolo.randomness import seeded
 from diabolo.schedules import Anneal
 
@@ -18,6 +19,12 @@ PARTS = {
     "plain": lambda: Plain(4, nn.Sigmoid()),
     "topk": lambda: TopK(4, 2),
     "gaussian": lambda: Gaussian(4, free=0.01),
+    "gaussian of a capacity": lambda: Gaussian(4, weight=2.0, capacity=3.0),
+    "gaussian of clusters": lambda: Gaussian(4, free=0.01, prior=Mixture(4, 3)),
+    "gaussian of a flow": lambda: Gaussian(4, prior=Flow(4, 2, 8)),
+    "bent": lambda: Bent(4, layers=2, hidden=8, free=0.01),
+    "ladder": lambda: Ladder(4, (3, 2), 8, free=0.01),
+    "spherical": lambda: Spherical(4, free=0.01),
     "quantised": lambda: Quantised(4, codes=6, heads=2),
     "quantised by gradient": lambda: Quantised(4, codes=6, heads=2, update="gradient"),
     "finite scalar": lambda: FiniteScalar((3, 4, 5, 2)),
@@ -98,17 +105,39 @@ def test_top_k_keeps_k() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda: TopK(3, 4), lambda: TopK(3, 0), lambda: Quantised(5, 8, heads=2), lambda: FiniteScalar((1, 3))]
+    "wrong",
+    [
+        lambda: Spherical(1),
+        lambda: TopK(3, 4),
+        lambda: TopK(3, 0),
+        lambda: Quantised(5, 8, heads=2),
+        lambda: FiniteScalar((1, 3)),
+    ],
 )
 def test_errors_say_what_is_allowed(wrong: object) -> None:
     with pytest.raises(InvalidParameter, match="must"):
         wrong()  # type: ignore[operator]
 
 
-def test_extreme_numbers_stay_finite() -> None:
-    part = Gaussian(2)
-    code = part.eval()(torch.tensor([[1e10, -1e10, 1e10, -1e10]]))
-    assert code.costs["kl"].isfinite().all()
+@pytest.mark.parametrize("part", [Gaussian(2), Ladder(1, (1,)), Spherical(3)])
+def test_extreme_numbers_stay_finite(part: Random) -> None:
+    for h in (torch.tensor([[1e10, -1e10, 1e10, -1e10]]), torch.tensor([[-1e10, 1e10, -1e10, 1e10]])):
+        code = part.eval()(h)
+        assert code.costs["kl"].isfinite().all() and code.z.isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name, make in PARTS.items() if isinstance(make(), Random)])
+def test_proposals_are_draws_of_the_posterior_in_either_mode(name: str) -> None:
+    with seeded(0):
+        part = PARTS[name]()
+    assert isinstance(part, Random)
+    h = numbers(part, 3, 2)
+    for mode in (True, False):
+        z, nats = part.train(mode).propose(h, 4)
+        assert z.shape == (12, part.latent, 2) and nats.shape == (12,)
+        assert not torch.equal(z[0], z[1])
+    code = part.draw(h, 4)
+    assert code.costs["kl"].shape == (12,)
 
 
 def test_free_bits_are_free() -> None:
@@ -129,6 +158,14 @@ def test_annealed_cost_warms_up_in_training_only() -> None:
     paid = [part.train()(h).costs["kl"] / whole for _ in range(5)]
     assert torch.allclose(torch.cat(paid), torch.tensor([0.25, 0.5, 0.75, 1.0, 1.0]))
     assert torch.equal(part.eval()(h).costs["kl"], whole)
+
+
+def test_capacity_is_what_a_row_tells_for_nothing() -> None:
+    h = torch.randn(5, 6)
+    kl = Gaussian(3).eval()(h).costs["kl"]
+    part = Gaussian(3, weight=2.0, capacity=Anneal(0.0, 4.0, 2))
+    torch.testing.assert_close(part.train()(h).costs["kl"], 2 * (kl - 2).abs())
+    torch.testing.assert_close(part.eval()(h).costs["kl"], 2 * (kl - 4).abs())
 
 
 def test_draws_come_row_by_row_and_posterior_once_per_row() -> None:

@@ -7,10 +7,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from diabolo.errors import InvalidData, InvalidParameter
-from diabolo.evaluate import anomalies, detection
+from diabolo.evaluate import anomalies, detection, importance_bound
+from diabolo.schema import Schema, numbers
+from diabolo.variants import VAE, Vanilla, Variant
 
 
 def rows(seed: int, n: int = 400, decimals: int = 1, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
@@ -160,3 +163,40 @@ def test_scores_that_cannot_be_ranked_are_refused(scores: list[object], said: st
 def test_decisions_must_be_booleans(predicted: list[object]) -> None:
     with pytest.raises(InvalidParameter, match="predict"):
         detection([0, 1], [0.0, 1.0], predicted)
+
+
+def test_importance_bound_of_a_row_alone_is_that_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    autoencoder, x = VAE(latent=2).build(numbers(5)).train(), torch.randn(6, 5)
+    x[2, 1] = torch.nan
+    state = torch.get_rng_state()
+    together = importance_bound(autoencoder, x, 30)
+    alone = torch.cat([importance_bound(autoencoder, x[i : i + 1], 30) for i in range(6)])
+    torch.testing.assert_close(together, alone)
+    assert autoencoder.training and torch.equal(torch.get_rng_state(), state)
+    assert not torch.allclose(together, importance_bound(autoencoder, x, 30, seed=1))
+    monkeypatch.setattr("diabolo.evaluate._CELLS", 50)
+    assert ((importance_bound(autoencoder, x, 3000) - together).abs() < 1).all()
+
+
+def test_importance_bound_of_a_row_without_values_is_nothing() -> None:
+    """The mean of the bound is that of log q - log p of draws of q = q(z | nothing); p of nothing is 1."""
+    autoencoder = VAE(latent=2).build(numbers(5))
+    bound = importance_bound(autoencoder, torch.full((1, 5), torch.nan), 4000)
+    assert bound.abs() < 0.2
+
+
+def test_importance_bound_reads_conditions() -> None:
+    torch.manual_seed(0)
+    autoencoder = VAE(latent=2).build(Schema(numbers(5).columns, given=2))
+    x = torch.zeros(2, 5)
+    first, second = importance_bound(autoencoder, x, 50, given=torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    assert first != second
+
+
+@pytest.mark.parametrize("wrong", [VAE(members=2), Vanilla()])
+def test_importance_bound_needs_one_autoencoder_whose_code_is_drawn(wrong: Variant) -> None:
+    with pytest.raises(InvalidParameter, match="not drawn"):
+        importance_bound(wrong.build(numbers(5)), torch.zeros(1, 5))
+    with pytest.raises(InvalidParameter, match="samples"):
+        importance_bound(VAE().build(numbers(5)), torch.zeros(1, 5), 0)

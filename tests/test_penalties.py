@@ -12,7 +12,16 @@ from diabolo.bottlenecks import Gaussian, Plain, TopK
 from diabolo.errors import InvalidParameter
 from diabolo.likelihoods import fitting
 from diabolo.networks import mirror
-from diabolo.penalties import L1, Adversary, Contractive, MeanDiscrepancy, Sparsity, TotalCorrelation
+from diabolo.penalties import (
+    L1,
+    Adversary,
+    Contractive,
+    Covariance,
+    Factors,
+    MeanDiscrepancy,
+    Sparsity,
+    TotalCorrelation,
+)
 from diabolo.randomness import seeded
 from diabolo.schema import Column, Schema, numbers
 
@@ -24,6 +33,9 @@ PENALTIES = {
     "total correlation": lambda: TotalCorrelation(0.5),
     "discrepancy": lambda: MeanDiscrepancy(0.5),
     "gaussian discrepancy": lambda: MeanDiscrepancy(0.5, kernel="gaussian"),
+    "covariance": lambda: Covariance(0.5),
+    "covariance of codes": lambda: Covariance(0.5, of="codes"),
+    "factors": lambda: Factors(LATENT, (8,), 0.5),
     "adversary": lambda: Adversary(LATENT, (8,), 0.5),
 }
 
@@ -125,10 +137,11 @@ def _code_of(autoencoder: Autoencoder):  # type: ignore[no-untyped-def]
     return lambda row: autoencoder.encode(row[None]).z[0]
 
 
-def test_total_correlation_needs_a_posterior(rows: Tensor) -> None:
+@pytest.mark.parametrize("penalty", [TotalCorrelation(1.0), Covariance(1.0)], ids=["correlation", "covariance"])
+def test_some_penalties_need_a_posterior(penalty: Penalty, rows: Tensor) -> None:
     autoencoder = model(numbers(4), Plain(LATENT))
     with pytest.raises(InvalidParameter, match="Gaussian"):
-        TotalCorrelation(1.0)(autoencoder, autoencoder(rows))
+        penalty(autoencoder, autoencoder(rows))
 
 
 @pytest.mark.parametrize("kernel", ["imq", "gaussian"])

@@ -4,14 +4,15 @@ import re
 
 import pytest
 import torch
+from sklearn.metrics import adjusted_rand_score
 
 from diabolo import variants
 from diabolo.batches import Rows
-from diabolo.errors import InvalidParameter
+from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.params import Params
-from diabolo.schema import numbers
+from diabolo.schema import Schema, numbers
 from diabolo.trainer import Trainer
-from diabolo.variants import VAE, VQVAE, Contractive, KSparse, Linear, Masked, Sparse, Vanilla, Variant, named
+from diabolo.variants import VAE, VQVAE, Contractive, KSparse, Linear, Masked, Sparse, VaDE, Vanilla, Variant, named
 
 
 def test_every_variant_of_the_file_is_named() -> None:
@@ -78,6 +79,52 @@ def test_tied_weights_are_counted_once(variant: Variant) -> None:
 def test_missing_values_are_shown_to_the_encoder_where_they_are_to_be_expected() -> None:
     assert Masked().build(numbers(4)).encoder.get_submodule("features").flags
     assert not Vanilla().build(numbers(4)).encoder.get_submodule("features").flags
+
+
+@pytest.mark.parametrize("name", named())
+def test_every_variant_is_conditional_where_the_schema_has_conditions(name: str) -> None:
+    """Costs, codes and samples are for the conditions given."""
+    torch.manual_seed(0)
+    autoencoder = named()[name]().build(Schema(numbers(6).columns, given=2)).eval()
+    x, labels = torch.zeros(4, 6), torch.eye(2).repeat(2, 1)
+    if name != "Linear":
+        assert autoencoder(x, labels).nll.unique().numel() > 1
+        assert autoencoder.sample(3, labels[:3]).shape == (3, 6)
+    with pytest.raises(InvalidData, match="2 conditions"):
+        autoencoder(x)
+
+
+def test_a_conditional_vae_draws_what_the_label_says() -> None:
+    labels = torch.eye(2).repeat(150, 1)
+    x = labels @ torch.tensor([[2.0, 2.0, -2.0], [-2.0, 0.0, 2.0]]) + 0.1 * torch.randn(300, 3)
+    recipe = VAE(latent=2, hidden=(16,))
+    autoencoder = recipe.build(Schema(numbers(3).columns, given=2))
+    recipe.train(autoencoder, Trainer(epochs=40, batch_size=50, lr=1e-2), Rows(x, given=labels))
+    with torch.no_grad():
+        drawn = autoencoder.sample(300, labels)
+    for label in range(2):
+        torch.testing.assert_close(drawn[label::2].mean(0), x[label::2].mean(0), atol=0.15, rtol=0)
+
+
+def test_vade_finds_clusters() -> None:
+    """Three kinds of rows, three components; the epochs of the second half are reported."""
+    torch.manual_seed(0)
+    kinds = torch.arange(300) % 3
+    x = 2 * torch.nn.functional.one_hot(kinds, 6)[:, [0, 1, 2, 0, 1, 2]].float() - 1 + 0.1 * torch.randn(300, 6)
+    recipe = VaDE(latent=2, components=3, hidden=(16,))
+    autoencoder = recipe.build(numbers(6))
+    epochs = recipe.train(autoencoder, Trainer(epochs=41, batch_size=50, lr=1e-2), Rows(x))
+    mean, scale, log_weight = autoencoder.bottleneck.prior.components()
+    z = autoencoder.encode(x).z
+    found = (log_weight - (((z[:, None] - mean) / scale).square() / 2 + scale.log()).sum(-1)).argmax(1)
+    assert adjusted_rand_score(kinds, found) > 0.95 and len(epochs) == 21
+    assert float(autoencoder.bottleneck.weight.end) == 1.0
+
+
+@pytest.mark.parametrize("recipe", [VaDE(latent=2, components=50), VaDE(latent=2, members=2)])
+def test_vade_of_few_rows_or_several_members_starts_from_random_clusters(recipe: Variant) -> None:
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    assert recipe.train(recipe.build(numbers(4)), Trainer(epochs=2, batch_size=10), Rows(x))
 
 
 def test_linear_needs_no_epochs_and_leaves_evaluation_mode() -> None:

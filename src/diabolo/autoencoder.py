@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from diabolo.errors import InvalidParameter
 from diabolo.networks import turns
 from diabolo.networks.features import missing
 
@@ -54,6 +55,41 @@ class Reconstruction:
     errors: Float[Tensor, "n *features"]
     nll: Float[Tensor, "n"]
     given: Float[Tensor, "n given"] | None = None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How the costs of the ``samples`` codes drawn for a row in training become one cost.
+
+    By default the importance bound ``-log 1/K sum_k exp(-cost_k)`` (Burda et al., 2016, arXiv:1509.00519). With
+    ``groups`` it is the mean over so many groups of the bound of each, and the share ``elbo`` of it is replaced by the
+    mean of the costs: the MIWAE and CIWAE of Rainforth et al. (2018, arXiv:1802.04537). ``partial`` is their PIWAE: all
+    that lies behind the code learns from the bound of all draws, the encoder from that of the groups. Raises
+    InvalidParameter if the groups cannot be of one size.
+
+    >>> Bound(4, groups=4)(torch.tensor([[1.0, 2.0, 3.0, 6.0]])), Bound(2)(torch.zeros(1, 2))
+    (tensor([3.]), tensor([0.]))
+    """
+
+    samples: int = 1
+    groups: int = 1
+    elbo: float = 0.0
+    partial: bool = False
+
+    def __post_init__(self) -> None:
+        if self.samples % self.groups:
+            raise InvalidParameter(f"groups must divide samples = {self.samples}. Got {self.groups}.")
+
+    def __call__(self, cost: Float[Tensor, "n samples"]) -> Float[Tensor, "n"]:
+        """The bound of each row."""
+        grouped = -cost.unflatten(1, (self.groups, -1))
+        tight = (math.log(grouped.shape[2]) - grouped.logsumexp(2)).mean(1)
+        return (1 - self.elbo) * tight + self.elbo * cost.mean(1)
+
+    def weights(self, cost: Float[Tensor, "n samples"]) -> Float[Tensor, "n samples"]:
+        """The share of each draw in the bound of its row: how much that grows with the draw's cost."""
+        tight = torch.softmax(-cost.unflatten(1, (self.groups, -1)), 2).flatten(1) / self.groups
+        return (1 - self.elbo) * tight + self.elbo / self.samples
 
 
 class Bottleneck(nn.Module, ABC):
@@ -117,8 +153,7 @@ class Penalty(nn.Module, ABC):
 class Autoencoder(nn.Module):
     """A distribution reached through a bottleneck.
 
-    ``samples`` > 1 draws that many codes per row in training and weighs them by importance (Burda et al., 2016,
-    arXiv:1509.00519): the cost of a row is ``-log 1/K sum_k exp(-cost_k)``.
+    A ``bound`` of more than one sample draws that many codes per row in training, whose costs it makes one.
 
     ``turns``, one whole number per value of a row, makes it an autoencoder of hidden values: a value is judged only
     while it is hidden. In training the corruption hides; in evaluation every value is hidden in its turn, together
@@ -136,7 +171,7 @@ class Autoencoder(nn.Module):
         *,
         corruption: nn.Module | None = None,
         penalties: Sequence[Penalty] = (),
-        samples: int = 1,
+        bound: Bound = Bound(),
         turns: Int[Tensor, "*features"] | None = None,
     ) -> None:
         super().__init__()
@@ -146,7 +181,7 @@ class Autoencoder(nn.Module):
         self.likelihood = likelihood
         self.corruption = corruption
         self.penalties = nn.ModuleList(penalties)
-        self.samples = samples
+        self.bound = bound
         self.register_buffer("turns", turns, persistent=False)
 
     def forward(
@@ -164,7 +199,7 @@ class Autoencoder(nn.Module):
         if seen is None:
             seen = self.corruption(x) if self.training and self.corruption is not None else x
         observed = here(x)
-        if self.training and self.samples > 1:
+        if self.training and self.bound.samples > 1:
             return self._weighted_trip(x, observed, seen, given)
         code = self.bottleneck(self.encoder(seen, given))
         output = self.decoder(code.z, given)
@@ -218,17 +253,21 @@ class Autoencoder(nn.Module):
         return errors if whole else torch.where(observed, errors, 0.0)
 
     def _weighted_trip(self, x: Tensor, observed: Tensor, seen: Tensor, given: Tensor | None) -> Reconstruction:
-        """K draws per row; errors weighed so that they and the cost of the code add up to the importance bound."""
-        k, n = self.samples, len(x)
+        """K draws per row; errors weighed so that they and the cost of the code add up to the bound."""
+        k, n = self.bound.samples, len(x)
         code = self.bottleneck.draw(self.encoder(seen, given), k)
+        x_k, observed_k = x.repeat_interleave(k, 0), observed.repeat_interleave(k, 0)
         conditions = None if given is None else given.repeat_interleave(k, 0)
         output = self.decoder(code.z, conditions)
-        observed_k = observed.repeat_interleave(k, 0)
-        errors = self._errors(output, x.repeat_interleave(k, 0), observed_k, observed_k)
-        nll = errors.flatten(1).sum(1).view(n, k)
-        total = nll + sum(code.costs.values()).view(n, k)  # type: ignore[union-attr]
-        bound = math.log(k) - torch.logsumexp(-total, 1)
-        weight = torch.softmax(-total, 1)
+        errors = self._errors(output, x_k, observed_k, observed_k)
+        price = sum(code.costs.values()).view(n, k)  # type: ignore[union-attr]
+        total = errors.flatten(1).sum(1).view(n, k) + price
+        bound = self.bound(total)
+        if self.bound.partial:
+            apart = self._errors(self.decoder(code.z.detach(), conditions), x_k, observed_k, observed_k)
+            apart = apart.flatten(1).sum(1).view(n, k) + price.detach()  # moves only what lies behind the code
+            bound = bound + Bound(k)(apart) - self.bound(apart)
+        weight = self.bound.weights(total)
         errors = (weight.view(n, k, *[1] * (errors.dim() - 1)) * errors.view(n, k, *errors.shape[1:])).sum(1)
         first = slice(None, None, k)
         nll = errors.flatten(1).sum(1)

@@ -3,11 +3,16 @@
         Plain            TopK             Gaussian                Quantised               FiniteScalar
 h ----> h           h, all but k 0    mean + scale * noise    nearest of K vectors    each number rounded
 costs   -                -                 kl                   quantisation               -
+
+``Bent``, ``Ladder`` and ``Spherical`` are random numbers as well: a Gaussian bent by a flow, levels, and directions.
 """
 
 from __future__ import annotations
 
-from diabolo.bottlenecks.continuous import Gaussian, Plain, TopK
+from diabolo.bottlenecks.bent import Bent
+from diabolo.bottlenecks.continuous import Gaussian, Plain, Random, TopK
 from diabolo.bottlenecks.discrete import FiniteScalar, Quantised
+from diabolo.bottlenecks.ladder import Ladder
+from diabolo.bottlenecks.spherical import Spherical
 
-__all__ = ["FiniteScalar", "Gaussian", "Plain", "Quantised", "TopK"]
+__all__ = ["Bent", "FiniteScalar", "Gaussian", "Ladder", "Plain", "Quantised", "Random", "Spherical", "TopK"]

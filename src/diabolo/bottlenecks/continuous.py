@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
-from torch.nn import functional as F
+from torch.distributions import Distribution, Normal
 
 from diabolo.autoencoder import Bottleneck, Code
 from diabolo.errors import InvalidParameter
+from diabolo.priors import HALF_LOG_TAU, Prior, StandardNormal, moments
 from diabolo.randomness import normal_like
 from diabolo.schedules import Anneal
 
@@ -80,49 +82,124 @@ class TopK(Continuous):
         return f"latent={self.latent}, k={self.k}"
 
 
-class Gaussian(Continuous):
+class Random(Continuous, ABC):
+    """Codes that are drawn from a posterior q(z | x), at a price for what they tell beyond the prior.
+
+    The cost, in nats per row, is ``kl = weight * |KL(q || p) - capacity|``, where no term of the KL counts less than
+    ``free`` (see ``_priced``). ``weight`` is the beta of Higgins et al. (2017), ``capacity`` the nats that a row may
+    tell (Burgess et al., 2018, arXiv:1804.03599); both are numbers or an ``Anneal``. A weight of 0 leaves the cost out.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        latent: int,
+        weight: float | Anneal = 1.0,
+        free: float = 0.0,
+        capacity: float | Anneal | None = None,
+    ) -> None:
+        super().__init__(width, latent)
+        self.weight, self.free = _moving(weight), free
+        self.capacity = None if capacity is None else _moving(capacity)
+
+    @abstractmethod
+    def propose(
+        self, h: Float[Tensor, "n width *grid"], samples: int
+    ) -> tuple[Float[Tensor, "n*samples latent *grid"], Float[Tensor, "n*samples"]]:
+        """``samples`` draws per row, row by row, in either mode; and their ``log q(z | x) - log p(z)`` in nats."""
+
+    def posterior(self, h: Float[Tensor, "n width *grid"]) -> Distribution | None:
+        """The distribution of each row's code, where torch has it."""
+        return None
+
+    def draw(self, h: Float[Tensor, "n width *grid"], samples: int) -> Code:
+        """``samples`` draws per row, each at the price ``log q(z | x) - log p(z)``; ``posterior`` has n rows."""
+        z, nats = self.propose(h, samples)
+        return Code(z, {"kl": self.weight() * nats} if self.weight.end else {}, posterior=self.posterior(h))
+
+    def _priced(self, terms: Float[Tensor, "n *terms"], numbers: int) -> dict[str, Tensor]:
+        """The price of a divergence whose ``terms`` add up; each stands for its part of the ``numbers`` of a code."""
+        if not self.weight.end:
+            return {}
+        if self.free:
+            terms = terms.clamp_min(self.free * numbers / math.prod(terms.shape[1:]))
+        nats = terms.flatten(1).sum(1)
+        return {"kl": self.weight() * (nats if self.capacity is None else (nats - self.capacity()).abs())}
+
+
+class Gaussian(Random):
     """A normal distribution per row instead of a point (Kingma & Welling, 2014, arXiv:1312.6114).
 
     ``z = mean + scale * noise`` in training, ``z = mean`` in evaluation. Its cost, in nats per row, is
-    ``kl = weight * sum_j max(KL(N(mean_j, scale_j) || N(0, 1)), free)``: ``weight`` is the beta of Higgins et al.
-    (2017), a number or an ``Anneal``; ``free`` the free bits of Kingma et al. (2016, arXiv:1606.04934), in nats per
-    code number. A weight of 0 leaves the cost out.
+    ``kl = weight * |sum_j max(KL(N(mean_j, scale_j) || N(0, 1)), free) - capacity|``: ``weight`` is the beta of Higgins
+    et al. (2017), ``free`` the free bits of Kingma et al. (2016, arXiv:1606.04934), in nats per code number,
+    ``capacity`` the nats that a row may tell (Burgess et al., 2018, arXiv:1804.03599); ``weight`` and ``capacity`` are
+    numbers or an ``Anneal``. A weight of 0 leaves the cost out.
 
-    ``h`` has shape (n, 2 * latent, *grid): means, then scales before softplus, moved so that h = 0 is the prior.
+    Of another ``prior`` than the standard normal the KL has no closed form: training takes ``log q(z | x) - log p(z)``
+    of the code drawn, whose mean it is; evaluation, where nothing is drawn, ``prior.divergence``, which says of itself
+    whether it is a bound. ``free`` is then held against the sum over the numbers of a code.
+
+    ``h`` has shape (n, 2 * latent, *grid): means, then scales before softplus, moved so that h = 0 is the standard
+    normal.
 
     >>> code = Gaussian(3).eval()(torch.zeros(1, 6))
     >>> code.z, code.costs["kl"].abs() < 1e-6
     (tensor([[0., 0., 0.]]), tensor([True]))
     """
 
-    def __init__(self, latent: int, weight: float | Anneal = 1.0, free: float = 0.0) -> None:
-        super().__init__(2 * latent, latent)
-        self.weight = weight if isinstance(weight, Anneal) else Anneal(weight, weight, 0)
-        self.free = free
+    def __init__(
+        self,
+        latent: int,
+        weight: float | Anneal = 1.0,
+        free: float = 0.0,
+        *,
+        capacity: float | Anneal | None = None,
+        prior: Prior | None = None,
+    ) -> None:
+        super().__init__(2 * latent, latent, weight, free, capacity)
+        self.prior = prior or StandardNormal(latent)
 
     def forward(self, h: Float[Tensor, "n width *grid"]) -> Code:
-        mean, scale = self._moments(h)
-        z = mean + scale * normal_like(mean) if self.training else mean
-        kl = (mean.square() + scale.square() - 1) / 2 - scale.log()
-        return Code(z, self._priced(kl.clamp_min(self.free) if self.free else kl), posterior=_normal(mean, scale))
+        mean, scale = moments(h)
+        if self.training and not self.prior.exact:
+            z, nats = self._proposed(mean, scale, normal_like(mean))
+            terms = nats[:, None]
+        else:
+            z = mean + scale * normal_like(mean) if self.training else mean
+            terms = self.prior.divergence(mean, scale)
+        return Code(z, self._priced(terms, math.prod(mean.shape[1:])), posterior=_normal(mean, scale))
 
-    def draw(self, h: Float[Tensor, "n width *grid"], samples: int) -> Code:
-        """``samples`` draws per row, each at the price ``log q(z | x) - log p(z)``; ``posterior`` has n rows."""
-        mean, scale = self._moments(h)
+    def propose(
+        self, h: Float[Tensor, "n width *grid"], samples: int
+    ) -> tuple[Float[Tensor, "n*samples latent *grid"], Float[Tensor, "n*samples"]]:
+        mean, scale = moments(h)
         means, scales = mean.repeat_interleave(samples, 0), scale.repeat_interleave(samples, 0)
-        noise = torch.cat([normal_like(mean)[:, None] for _ in range(samples)], 1).flatten(0, 1)
-        z = means + scales * noise
-        return Code(z, self._priced((z.square() - noise.square()) / 2 - scales.log()), posterior=_normal(mean, scale))
+        return self._proposed(means, scales, drawn(mean, samples))
+
+    def posterior(self, h: Float[Tensor, "n width *grid"]) -> Distribution:
+        return _normal(*moments(h))
 
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
-        return self._normal(n, grid)
+        return self.prior.sample(n, grid)
 
-    def _moments(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        mean, raw = h.float().chunk(2, 1)  # in half precision the noise would be coarse
-        return mean, F.softplus(raw + math.log(math.e - 1)) + 1e-4  # softplus: a huge h must not overflow the cost
+    def _proposed(self, mean: Tensor, scale: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        z = mean + scale * noise
+        return z, log_normal(scale, noise) - self.prior.log_prob(z)
 
-    def _priced(self, nats: Tensor) -> dict[str, Tensor]:
-        return {"kl": self.weight() * nats.flatten(1).sum(1)} if self.weight.end else {}
+
+def log_normal(scale: Tensor, noise: Tensor) -> Float[Tensor, "n"]:
+    """Log of the density of ``mean + scale * noise``, in nats per row."""
+    return -(noise.square() / 2 + scale.log() + HALF_LOG_TAU).flatten(1).sum(1)
+
+
+def drawn(like: Tensor, samples: int, draw: Callable[[Tensor], Tensor] = normal_like) -> Tensor:
+    """Random numbers for ``samples`` draws of each row, row by row."""
+    return torch.cat([draw(like)[:, None] for _ in range(samples)], 1).flatten(0, 1)
+
+
+def _moving(number: float | Anneal) -> Anneal:
+    return number if isinstance(number, Anneal) else Anneal(number, number, 0)
 
 
 def _normal(mean: Tensor, scale: Tensor) -> Normal:

@@ -7,7 +7,17 @@ number, and each row's price is its own share of it.
 from __future__ import annotations
 
 from diabolo.penalties.code import L1, Contractive, Sparsity
-from diabolo.penalties.codes import MeanDiscrepancy, TotalCorrelation, total_correlation
-from diabolo.penalties.critics import Adversary
+from diabolo.penalties.codes import Covariance, MeanDiscrepancy, TotalCorrelation, total_correlation
+from diabolo.penalties.critics import Adversary, Factors
 
-__all__ = ["L1", "Adversary", "Contractive", "MeanDiscrepancy", "Sparsity", "TotalCorrelation", "total_correlation"]
+__all__ = [
+    "L1",
+    "Adversary",
+    "Contractive",
+    "Covariance",
+    "Factors",
+    "MeanDiscrepancy",
+    "Sparsity",
+    "TotalCorrelation",
+    "total_correlation",
+]

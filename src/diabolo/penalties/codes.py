@@ -51,8 +51,35 @@ def total_correlation(
 
 def _moments(trip: Reconstruction) -> tuple[Tensor, Tensor]:
     if trip.code.posterior is None:
-        raise InvalidParameter("TotalCorrelation needs a code with a posterior. Use the Gaussian bottleneck.")
+        raise InvalidParameter("This penalty needs a code with a posterior. Use the Gaussian bottleneck.")
     return trip.code.posterior.mean.flatten(1), trip.code.posterior.stddev.flatten(1)
+
+
+class Covariance(Penalty):
+    """How far the covariance C of the codes is from 1: ``weight * (sum_{i != j} C_ij^2 + diagonal * sum_i
+    (C_ii - 1)^2)`` (Kumar, Sattigeri & Balakrishnan, 2018, arXiv:1711.00848).
+
+    ``of="means"`` takes the covariance of the posteriors' means (DIP-VAE-I), ``"codes"`` that of codes drawn from
+    them, ``Cov(mean) + E diag(scale^2)`` (DIP-VAE-II). A row's price (n,), in nats, is its share: the tangent of that
+    sum at the batch's covariance, taken at the row's own part of it. The mean of the shares and its gradient are those
+    of the sum. Raises InvalidParameter if the bottleneck has no posterior.
+    """
+
+    name = "covariance"
+
+    def __init__(self, weight: float, diagonal: float = 10.0, of: Literal["means", "codes"] = "means") -> None:
+        super().__init__()
+        self.weight, self.diagonal, self.of = weight, diagonal, of
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        mean, scale = _moments(trip)
+        away = mean - mean.detach().mean(0)
+        own = away[:, :, None] * away[:, None]
+        if self.of == "codes":
+            own = own + torch.diag_embed(scale.square())
+        reached, one = own.detach().mean(0), torch.eye(own.shape[1]).to(own)
+        slope = 2 * (1 + (self.diagonal - 1) * one) * (reached - one)
+        return self.weight * ((slope * (reached - one)).sum() / 2 + (slope * (own - reached)).sum((1, 2)))
 
 
 class MeanDiscrepancy(Penalty):

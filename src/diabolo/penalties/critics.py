@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from diabolo.autoencoder import Autoencoder, Penalty, Reconstruction
-from diabolo.randomness import normal_like
+from diabolo.randomness import normal_like, uniform_like
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -31,14 +31,47 @@ class Adversary(Penalty):
     def __init__(self, latent: int, hidden: Sequence[int] = (64, 64), weight: float = 1.0) -> None:
         super().__init__()
         self.weight = weight
-        sizes = [latent, *hidden]
-        layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
-        self.critic = nn.Sequential(*layers, nn.Linear(sizes[-1], 1), nn.Flatten(0))
+        self.critic = _critic(latent, hidden)
 
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
         z = trip.code.z.flatten(1)
         told = F.softplus(self.critic(z.detach())) + F.softplus(-self.critic(normal_like(z)))
-        return self.weight * F.softplus(-functional_call(self.critic, self._fixed(), z)) + told
+        return self.weight * F.softplus(-_unmoved(self.critic, z)) + told
 
-    def _fixed(self) -> dict[str, Tensor]:
-        return {name: each.detach() for name, each in self.critic.named_parameters()}
+
+class Factors(Penalty):
+    """How dependent the numbers of the code are, as told by a critic (Kim & Mnih, 2018, arXiv:1802.05983).
+
+    The critic tells codes from codes whose numbers are each taken from another row of the batch (the paper's come from
+    a second batch); where it tells them best, ``critic(z)`` is ``log q(z) - sum_j log q(z_j)``, the total correlation.
+    One number per row (n,), in nats, and one optimiser: ``weight * critic(z)`` sees the critic's weights detached,
+    ``softplus(-critic(z.detach())) + softplus(critic(permuted))`` sees the codes detached.
+    """
+
+    name = "factors"
+
+    def __init__(self, latent: int, hidden: Sequence[int] = (64, 64), weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+        self.critic = _critic(latent, hidden)
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        z = trip.code.z.flatten(1)
+        told = F.softplus(-self.critic(z.detach())) + F.softplus(self.critic(permuted(z.detach())))
+        return self.weight * _unmoved(self.critic, z) + told
+
+
+def permuted(z: Float[Tensor, "n latent"]) -> Float[Tensor, "n latent"]:
+    """Every column in a random order of its own: the same numbers, independent of each other."""
+    return z.gather(0, uniform_like(z).argsort(0))
+
+
+def _critic(latent: int, hidden: Sequence[int]) -> nn.Sequential:
+    sizes = [latent, *hidden]
+    layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], 1), nn.Flatten(0))
+
+
+def _unmoved(critic: nn.Module, z: Tensor) -> Float[Tensor, "n"]:
+    """What the critic says, with weights that learn nothing from it."""
+    return functional_call(critic, {name: each.detach() for name, each in critic.named_parameters()}, z)

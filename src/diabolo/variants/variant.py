@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast, final
 import torch
 from torch import Tensor, nn
 
-from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
+from diabolo.autoencoder import Autoencoder, Bottleneck, Bound, Penalty
 from diabolo.ensemble import Ensemble
 from diabolo.likelihoods import Columnwise, Scale, fitting
 from diabolo.networks import Decoder, Encoder, Layers, mirror
@@ -78,10 +78,9 @@ class Variant(Params, ABC):
         """In which turn each value is hidden to be judged; None where values are judged while they are seen."""
         return None
 
-    @property
-    def samples(self) -> int:
-        """Codes drawn per row in training."""
-        return 1
+    def bound(self) -> Bound:
+        """How many codes are drawn per row in training, and how their costs become one."""
+        return Bound()
 
     @property
     def members(self) -> int:
@@ -100,7 +99,7 @@ class Variant(Params, ABC):
             likelihood,
             corruption=corruption,
             penalties=self.penalties(),
-            samples=self.samples,
+            bound=self.bound(),
             turns=self.judged(schema),
         )
 
