@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from diabolo.autoencoder import Autoencoder, Code, Reconstruction
 from diabolo.batches import Rows
-from diabolo.bottlenecks import FiniteScalar, Gaussian, Quantised
+from diabolo.bottlenecks import Categorical, FiniteScalar, Gaussian, LookupFree, Quantised, Residual
 from diabolo.likelihoods import Normal
-from diabolo.penalties import Adversary, total_correlation
+from diabolo.penalties import Adversary, Information, total_correlation
 from diabolo.randomness import normal_like, seeded
 from diabolo.schema import numbers
 from diabolo.trainer import Trainer
@@ -171,6 +171,50 @@ def test_fsq_digits_and_values_are_one() -> None:
     assert code.tokens.tolist() == [[i, j] for i in range(3) for j in range(4)]  # type: ignore[union-attr]
 
 
+def test_residual_error_falls_with_each_stage() -> None:
+    """The squared error of the first stages alone, and the sum of the stages' vectors is the code."""
+    part, rows = Residual(4, codes=16, stages=4), torch.randn(2000, 4)
+    for batch in rows.repeat(4, 1).split(200):
+        part.train()(batch)
+    code, left, errors = part.eval()(rows), rows, [float(rows.square().mean())]
+    for s, stage in enumerate(part.stages):
+        left = left - stage.codebook[0, code.tokens[:, s]]  # type: ignore[index]
+        errors.append(float(left.square().mean()))
+    assert all(later < 0.7 * earlier for earlier, later in pairwise(errors))
+    torch.testing.assert_close(code.z, rows - left)
+
+
+def test_categorical_kl_is_brute_force() -> None:
+    """Over all 3^2 choices of two heads: sum q(choice) log(q(choice) * 9)."""
+    part, h = Categorical(4, codes=3, heads=2, weight=1.5), torch.randn(5, 6)
+    first, second = h[:, :3].softmax(1), h[:, 3:].softmax(1)
+    joint = (first[:, :, None] * second[:, None]).flatten(1)
+    torch.testing.assert_close(part(h).costs["kl"], 1.5 * (joint * (joint * 9).log()).sum(1))
+
+
+def test_gumbel_draws_are_the_chances() -> None:
+    part, h = Categorical(1, codes=4, temperature=0.5).train(), torch.tensor([[0.0, 1.0, -1.0, 2.0]])
+    part.codebook.data.copy_(torch.arange(4.0).view(1, 4, 1))
+    drawn = part(h.repeat(40_000, 1)).z.round().long().flatten()
+    shares = torch.bincount(drawn, minlength=4) / 40_000
+    torch.testing.assert_close(shares, h[0].softmax(0), atol=0.01, rtol=0)
+
+
+def test_information_is_the_entropies_counted_directly() -> None:
+    """E H(q) - H(E q) with q over all 2^3 tokens by their definition, the softmax of squared distances."""
+    part, h = LookupFree(3), torch.randn(7, 3).requires_grad_()
+    signs = torch.tensor(list(product([-1.0, 1.0], repeat=3)))
+    q = (-(h[:, None] - signs).square().sum(-1)).softmax(1)
+    mean = q.mean(0)
+    expected = 0.4 * (-(q * q.log()).sum(1).mean() + (mean * mean.log()).sum())
+    zeros = torch.zeros(7, 1)
+    trip = Reconstruction(zeros, zeros.bool(), zeros, part(h), zeros, zeros, zeros[:, 0])
+    autoencoder = Autoencoder(nn.Identity(), part, nn.Identity(), Normal(1, "unit"))
+    price = Information(0.4)(autoencoder, trip).mean()
+    torch.testing.assert_close(price, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(each, h)[0] for each in (price, expected)))
+
+
 def test_gradients_go_straight_through() -> None:
     """d z / d h is 1 for a codebook and the slope of tanh for FSQ, whatever the rounding did."""
     weight = torch.randn(6, 4)
@@ -178,6 +222,9 @@ def test_gradients_go_straight_through() -> None:
     vq = Quantised(4, 8, heads=2).eval()
     (through,) = torch.autograd.grad((vq(h).z * weight).sum(), h)
     torch.testing.assert_close(through, weight)
+    for part in (Residual(4, 8, 3).eval(), LookupFree(4)):
+        (through,) = torch.autograd.grad((part(h).z * weight).sum(), h)
+        torch.testing.assert_close(through, weight)
     (through,) = torch.autograd.grad((FiniteScalar([5] * 4)(h).z * weight).sum(), h)
     torch.testing.assert_close(through, weight * (1 - h.tanh().square()))
 

@@ -6,8 +6,17 @@ number, and each row's price is its own share of it.
 
 from __future__ import annotations
 
-from diabolo.penalties.code import L1, Contractive, Sparsity
+from diabolo.penalties.code import L1, Contractive, Information, Sparsity
 from diabolo.penalties.codes import MeanDiscrepancy, TotalCorrelation, total_correlation
 from diabolo.penalties.critics import Adversary
 
-__all__ = ["L1", "Adversary", "Contractive", "MeanDiscrepancy", "Sparsity", "TotalCorrelation", "total_correlation"]
+__all__ = [
+    "L1",
+    "Adversary",
+    "Contractive",
+    "Information",
+    "MeanDiscrepancy",
+    "Sparsity",
+    "TotalCorrelation",
+    "total_correlation",
+]
