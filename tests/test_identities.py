@@ -17,11 +17,13 @@ from diabolo.autoencoder import Autoencoder, Code, Reconstruction
 from diabolo.batches import Rows
 from diabolo.bottlenecks import Categorical, FiniteScalar, Gaussian, LookupFree, Quantised, Residual
 from diabolo.likelihoods import Normal
-from diabolo.penalties import Adversary, Information, total_correlation
+from diabolo.networks import mirror
+from diabolo.penalties import Adversary, Discriminator, Energy, Information, total_correlation
+from diabolo.penalties.contrast import barlow, infonce, vicreg
 from diabolo.randomness import normal_like, seeded
 from diabolo.schema import numbers
 from diabolo.trainer import Trainer
-from diabolo.variants import Linear
+from diabolo.variants import Linear, Vanilla
 
 
 @pytest.fixture(autouse=True)
@@ -242,3 +244,78 @@ def test_adversary_has_the_gradients_of_two_optimisers() -> None:
     telling = (F.softplus(penalty.critic(encoder(x).detach())) + F.softplus(-penalty.critic(prior))).mean()
     two += torch.autograd.grad(telling, list(penalty.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_discriminator_has_the_gradients_of_three_optimisers() -> None:
+    """Encoder: unlike content. Decoder: that, and fooling. Critic: telling."""
+    encoder, decoder = mirror(numbers(5), (8,), 6, 3, 5)
+    autoencoder = Autoencoder(encoder, Gaussian(3), decoder, Normal(5, "unit")).train()
+    reading = mirror(numbers(5), (7,), 4, 4, 5)[0]
+    penalty, x = Discriminator(reading, 4, weight=0.7, content=0.3), torch.randn(16, 5)
+    with seeded(1):
+        penalty(autoencoder, autoencoder(x)).mean().backward()
+    parts = (encoder, decoder, penalty)
+    one = [each.grad.clone() for part in parts for each in part.parameters()]  # type: ignore[union-attr]
+    with seeded(1):
+        code = autoencoder.encode(x)
+        made = [decoder(code.z.detach()), decoder(normal_like(code.z))]
+    unlike = 0.3 * (reading(x) - reading(decoder(code.z))).square().sum(1).mean() / 2
+    fooling = 0.7 * sum(F.softplus(-penalty.critic(reading(each))) for each in made).mean()  # type: ignore[union-attr]
+    telling = F.softplus(-penalty.critic(reading(x))).mean()
+    telling = telling + sum(F.softplus(penalty.critic(reading(each.detach()))) for each in made).mean()  # type: ignore[union-attr]
+    costs = (unlike, unlike + fooling, telling)
+    two = [
+        slope
+        for cost, part in zip(costs, parts, strict=True)
+        for slope in torch.autograd.grad(cost, list(part.parameters()), retain_graph=True)
+    ]
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_infonce_is_the_cross_entropy_of_finding_the_other_view() -> None:
+    a, b = torch.randn(5, 4), torch.randn(5, 4)
+    both = torch.cat([a, b])
+    expected = torch.zeros(5)
+    for i in range(10):
+        others = [j for j in range(10) if j != i]
+        logits = torch.stack([F.cosine_similarity(both[i], both[j], dim=0) / 0.3 for j in others])
+        expected[i % 5] += F.cross_entropy(logits[None], torch.tensor([others.index((i + 5) % 10)])) / 2
+    torch.testing.assert_close(infonce(a, b, 0.3), expected)
+
+
+def published_barlow(a: Tensor, b: Tensor) -> Tensor:
+    c = torch.stack([((a - a.mean(0)) / a.std(0, False)).T @ ((b - b.mean(0)) / b.std(0, False)) / len(a)])[0]
+    return (1 - c.diagonal()).square().sum() + 0.005 * (c - c.diagonal().diag()).square().sum()
+
+
+def published_vicreg(a: Tensor, b: Tensor) -> Tensor:
+    total = 25 * F.mse_loss(a, b)
+    for z in (a, b):
+        covariance = (z - z.mean(0)).T @ (z - z.mean(0)) / len(z)
+        total = total + 25 / 2 * F.relu(1 - (z.var(0, False) + 1e-4).sqrt()).mean()
+        total = total + (covariance - covariance.diagonal().diag()).square().sum() / z.shape[1]
+    return total
+
+
+@pytest.mark.parametrize("share, whole", [(barlow, published_barlow), (vicreg, published_vicreg)])
+def test_shares_have_the_mean_and_the_slope_of_the_whole(share, whole) -> None:  # type: ignore[no-untyped-def]
+    a, b = torch.randn(12, 4).requires_grad_(), (torch.randn(12, 4) * 0.7).requires_grad_()
+    found, expected = share(a, b), whole(a, b)
+    assert found.shape == (12,) and found.std() > 0
+    torch.testing.assert_close(found.mean(), expected, rtol=1e-3, atol=1e-3)
+    slopes = zip(*(torch.autograd.grad(each, (a, b)) for each in (found.mean(), expected)), strict=True)
+    for one, two in slopes:
+        torch.testing.assert_close(one, two, rtol=2e-3, atol=2e-4)
+
+
+def test_energy_by_score_is_the_slope_taken_row_by_row() -> None:
+    autoencoder, x = Vanilla(latent=2).build(numbers(4)).train(), torch.randn(6, 4)
+    with seeded(5):
+        price = Energy(1.0, by="score", scale=0.5)(autoencoder, autoencoder(x))
+    with seeded(5):
+        noisy = x + 0.5 * normal_like(x)
+    for i in range(6):
+        slope = torch.autograd.functional.jacobian(lambda row: autoencoder(row[None]).nll[0], noisy[i])
+        expected = 0.125 * (slope - (noisy[i] - x[i]) / 0.25).square().sum()
+        torch.testing.assert_close(price[i], expected, rtol=1e-4, atol=1e-4)

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from diabolo.penalties.code import L1, Contractive, Information, Sparsity
 from diabolo.penalties.codes import MeanDiscrepancy, TotalCorrelation, total_correlation
+from diabolo.penalties.contrast import Contrast
 from diabolo.penalties.critics import Adversary
+from diabolo.penalties.discriminator import Discriminator
+from diabolo.penalties.rows import Energy, Outliers
+from diabolo.penalties.weights import Orthogonality
 
 __all__ = [
     "L1",
     "Adversary",
     "Contractive",
+    "Contrast",
+    "Discriminator",
+    "Energy",
     "Information",
     "MeanDiscrepancy",
+    "Orthogonality",
+    "Outliers",
     "Sparsity",
     "TotalCorrelation",
     "total_correlation",

@@ -87,7 +87,7 @@ class Contractive(Penalty):
         numbers = features(trip.seen).detach()  # not x: a category has no slope, its one-hot numbers have
 
         def code(replaced: Tensor) -> Tensor:
-            with features.register_forward_hook(lambda *call: replaced), _still(autoencoder.bottleneck):
+            with features.register_forward_hook(lambda *call: replaced), still(autoencoder.bottleneck):
                 return autoencoder.encode(trip.seen, trip.given).z.flatten(1)
 
         z, pull, *_ = vjp(code, numbers)
@@ -127,7 +127,7 @@ def _of_tokens(logits: Float[Tensor, "n places heads bits"]) -> Float[Tensor, "n
 
 
 @contextmanager
-def _still(bottleneck: Bottleneck) -> Iterator[None]:
+def still(bottleneck: Bottleneck) -> Iterator[None]:
     """The bottleneck as in evaluation: the slope of noise is not asked for, and nothing may move twice per batch."""
     training = bottleneck.training
     bottleneck.eval()
