@@ -174,16 +174,20 @@ def test_fsq_digits_and_values_are_one() -> None:
 
 
 def test_residual_error_falls_with_each_stage() -> None:
-    """The squared error of the first stages alone, and the sum of the stages' vectors is the code."""
+    """The squared error of the first stages alone; the code is the sum of their vectors; each stage draws h nearer."""
     part, rows = Residual(4, codes=16, stages=4), torch.randn(2000, 4)
     for batch in rows.repeat(4, 1).split(200):
         part.train()(batch)
-    code, left, errors = part.eval()(rows), rows, [float(rows.square().mean())]
+    left, errors, slope = rows, [float(rows.square().mean())], torch.zeros_like(rows)
+    h = rows.clone().requires_grad_()
+    code = part.eval()(h)
     for s, stage in enumerate(part.stages):
         left = left - stage.codebook[0, code.tokens[:, s]]  # type: ignore[index]
         errors.append(float(left.square().mean()))
+        slope += 2 * 0.25 * left
     assert all(later < 0.7 * earlier for earlier, later in pairwise(errors))
-    torch.testing.assert_close(code.z, rows - left)
+    torch.testing.assert_close(code.z.detach(), rows - left)
+    torch.testing.assert_close(torch.autograd.grad(code.costs["quantisation"].sum(), h)[0], slope)
 
 
 def test_categorical_kl_is_brute_force() -> None:

@@ -185,7 +185,7 @@ class Spanned(Nearest):
     def __init__(self, latent: int, codes: int, heads: int = 1, *, commitment: float = 0.25) -> None:
         super().__init__(latent, codes, heads, commitment, True)
         part = latent // heads
-        self.register_buffer("fixed", torch.randn(heads, codes, part))
+        self.register_buffer("fixed", torch.randn(heads, codes, part) / math.sqrt(part))  # as long as points are
         self.basis = nn.Parameter(torch.eye(part).repeat(heads, 1, 1))
 
     def vectors(self) -> Float[Tensor, "heads codes part"]:
