@@ -6,10 +6,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from diabolo.autoencoder import Bottleneck
-from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Ladder, Plain, Quantised, Random, Spherical, TopK
+from diabolo.bottlenecks import (
+    Bent,
+    Categorical,
+    FiniteScalar,
+    Gaussian,
+    Ladder,
+    LookupFree,
+    Plain,
+    Quantised,
+    Random,
+    Residual,
+    Spanned,
+    Spherical,
+    TopK,
+)
+from diabolo.bottlenecks.quantised import cut
 from diabolo.errors import InvalidParameter
 from diabolo.priors import Flow, Mixture
 from diabolo.randomness import seeded
@@ -27,6 +44,12 @@ PARTS = {
     "spherical": lambda: Spherical(4, free=0.01),
     "quantised": lambda: Quantised(4, codes=6, heads=2),
     "quantised by gradient": lambda: Quantised(4, codes=6, heads=2, update="gradient"),
+    "quantised by cosine": lambda: Quantised(4, codes=6, heads=2, distance="cosine"),
+    "spanned": lambda: Spanned(4, codes=6, heads=2),
+    "residual": lambda: Residual(4, codes=6, stages=3),
+    "lookup free": lambda: LookupFree(4, heads=2),
+    "categorical": lambda: Categorical(4, codes=6, heads=2, temperature=Anneal(1.0, 0.1, 10)),
+    "categorical mixture": lambda: Categorical(4, codes=6, heads=2, hard=False),
     "finite scalar": lambda: FiniteScalar((3, 4, 5, 2)),
 }
 
@@ -86,7 +109,7 @@ def test_a_sample_of_a_discrete_code_is_a_code() -> None:
     assert z[:, 1].unique().numel() == 4
     vq = Quantised(4, codes=5, heads=2)
     vq.train()(numbers(vq, 50))
-    drawn = vq._cut(vq.sample(20))
+    drawn = cut(vq.sample(20), 2)
     assert torch.cdist(drawn[:, 0, 0], vq.codebook[0]).amin(1).max() < 1e-6
 
 
@@ -111,6 +134,8 @@ def test_top_k_keeps_k() -> None:
         lambda: TopK(3, 4),
         lambda: TopK(3, 0),
         lambda: Quantised(5, 8, heads=2),
+        lambda: Categorical(5, 8, heads=2),
+        lambda: LookupFree(13),
         lambda: FiniteScalar((1, 3)),
     ],
 )
@@ -185,6 +210,59 @@ def test_first_batch_seeds_the_codebook_and_data_is_followed() -> None:
         vq(centers.repeat(16, 1) + torch.randn(64, 2) * 0.1)
     assert torch.cdist(centers, vq.codebook[0]).amin(1).max() < 1
     assert vq.eval()(centers).tokens.unique().numel() == 4
+
+
+def test_the_first_batches_are_k_means() -> None:
+    """As near to handwritten digits after sixty batches, within a tenth, as scikit-learn's k-means on all rows."""
+    torch.manual_seed(0)
+    rows = torch.tensor(load_digits().data / 6, dtype=torch.float32)
+    vq = Quantised(64, codes=64).train()
+    for _ in range(60):
+        vq(rows[torch.randint(len(rows), (250,))])
+    found = (vq.eval()(rows).z - rows).square().sum()
+    assert found < 1.1 * KMeans(64, n_init=1, random_state=0).fit(rows.numpy()).inertia_
+
+
+def test_at_first_vectors_lie_far_apart() -> None:
+    """One batch of sixteen groups: hardly any group is left out, where points drawn evenly would leave out a third."""
+    torch.manual_seed(0)
+    centers = torch.randn(16, 8) * 10
+    vq = Quantised(8, codes=16).train()
+    vq(centers.repeat(16, 1) + torch.randn(256, 8) * 0.1)
+    assert (torch.cdist(centers, vq.codebook[0]).amin(1) < 2).sum() >= 13
+
+
+def test_cosine_looks_at_the_direction_only() -> None:
+    vq, h = Quantised(4, codes=6, heads=2, distance="cosine").eval(), torch.randn(9, 4)
+    assert torch.equal(vq(h).tokens, vq(3 * h).tokens)
+    torch.testing.assert_close(vq(h).z.view(9, 2, 2).norm(dim=-1), torch.ones(9, 2))
+
+
+def test_every_point_moves_every_vector_of_a_span() -> None:
+    part = Spanned(3, codes=7)
+    before = part.vectors().detach()
+    part(torch.ones(1, 3)).costs["quantisation"].sum().backward()
+    after = part.fixed @ (part.basis - 0.1 * part.basis.grad)  # type: ignore[operator]
+    assert ((before - after).abs().sum(-1) > 0).all()
+
+
+def test_a_choice_is_one_vector_and_hotter_draws_have_smaller_slopes() -> None:
+    h = torch.tensor([[2.0, 0.0, 0.0]]).requires_grad_()
+    slopes = []
+    for temperature in (1.0, 100.0):
+        part = Categorical(2, codes=3, temperature=temperature).train()
+        with seeded(3):
+            slopes.append(float(torch.autograd.grad(part(h).z.sum(), h)[0].abs().max()))
+        assert torch.cdist(part(h).z.detach(), part.codebook[0]).min() < 1e-6
+    assert slopes[0] > slopes[1]
+
+
+def test_signs_are_the_digits_of_a_token() -> None:
+    part = LookupFree(6, heads=2).eval()
+    signs = part.sample(200)
+    code = part(signs * 0.3)
+    assert torch.equal(code.z, signs)
+    assert torch.equal(code.tokens, ((signs.view(200, 2, 3) > 0) * torch.tensor([1, 2, 4])).sum(-1))
 
 
 @pytest.mark.parametrize("update", ["ema", "gradient"])

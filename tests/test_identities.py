@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -19,16 +19,28 @@ from torch.nn import functional as F
 
 from diabolo.autoencoder import Autoencoder, Bound, Code, Reconstruction
 from diabolo.batches import Rows
-from diabolo.bottlenecks import Bent, FiniteScalar, Gaussian, Ladder, Quantised, Spherical
+from diabolo.bottlenecks import (
+    Bent,
+    Categorical,
+    FiniteScalar,
+    Gaussian,
+    Ladder,
+    LookupFree,
+    Quantised,
+    Residual,
+    Spherical,
+)
 from diabolo.evaluate import importance_bound
 from diabolo.likelihoods import Normal
-from diabolo.penalties import Adversary, Covariance, Factors, total_correlation
+from diabolo.networks import mirror
+from diabolo.penalties import Adversary, Covariance, Discriminator, Energy, Factors, Information, total_correlation
+from diabolo.penalties.contrast import barlow, infonce, vicreg
 from diabolo.penalties.critics import permuted
 from diabolo.priors import Flow, Mixture, Prior, moments
 from diabolo.randomness import normal_like, seeded
 from diabolo.schema import numbers
 from diabolo.trainer import Trainer
-from diabolo.variants import Linear
+from diabolo.variants import Linear, Vanilla
 
 
 @pytest.fixture(autouse=True)
@@ -341,6 +353,54 @@ def test_fsq_digits_and_values_are_one() -> None:
     assert code.tokens.tolist() == [[i, j] for i in range(3) for j in range(4)]  # type: ignore[union-attr]
 
 
+def test_residual_error_falls_with_each_stage() -> None:
+    """The squared error of the first stages alone; the code is the sum of their vectors; each stage draws h nearer."""
+    part, rows = Residual(4, codes=16, stages=4), torch.randn(2000, 4)
+    for batch in rows.repeat(4, 1).split(200):
+        part.train()(batch)
+    left, errors, slope = rows, [float(rows.square().mean())], torch.zeros_like(rows)
+    h = rows.clone().requires_grad_()
+    code = part.eval()(h)
+    for s, stage in enumerate(part.stages):
+        left = left - stage.codebook[0, code.tokens[:, s]]  # type: ignore[index]
+        errors.append(float(left.square().mean()))
+        slope += 2 * 0.25 * left
+    assert all(later < 0.7 * earlier for earlier, later in pairwise(errors))
+    torch.testing.assert_close(code.z.detach(), rows - left)
+    torch.testing.assert_close(torch.autograd.grad(code.costs["quantisation"].sum(), h)[0], slope)
+
+
+def test_categorical_kl_is_brute_force() -> None:
+    """Over all 3^2 choices of two heads: sum q(choice) log(q(choice) * 9)."""
+    part, h = Categorical(4, codes=3, heads=2, weight=1.5), torch.randn(5, 6)
+    first, second = h[:, :3].softmax(1), h[:, 3:].softmax(1)
+    joint = (first[:, :, None] * second[:, None]).flatten(1)
+    torch.testing.assert_close(part(h).costs["kl"], 1.5 * (joint * (joint * 9).log()).sum(1))
+
+
+def test_gumbel_draws_are_the_chances() -> None:
+    part, h = Categorical(1, codes=4, temperature=0.5).train(), torch.tensor([[0.0, 1.0, -1.0, 2.0]])
+    part.codebook.data.copy_(torch.arange(4.0).view(1, 4, 1))
+    drawn = part(h.repeat(40_000, 1)).z.round().long().flatten()
+    shares = torch.bincount(drawn, minlength=4) / 40_000
+    torch.testing.assert_close(shares, h[0].softmax(0), atol=0.01, rtol=0)
+
+
+def test_information_is_the_entropies_counted_directly() -> None:
+    """E H(q) - H(E q) with q over all 2^3 tokens by their definition, the softmax of squared distances."""
+    part, h = LookupFree(3), torch.randn(7, 3).requires_grad_()
+    signs = torch.tensor(list(product([-1.0, 1.0], repeat=3)))
+    q = (-(h[:, None] - signs).square().sum(-1)).softmax(1)
+    mean = q.mean(0)
+    expected = 0.4 * (-(q * q.log()).sum(1).mean() + (mean * mean.log()).sum())
+    zeros = torch.zeros(7, 1)
+    trip = Reconstruction(zeros, zeros.bool(), zeros, part(h), zeros, zeros, zeros[:, 0])
+    autoencoder = Autoencoder(nn.Identity(), part, nn.Identity(), Normal(1, "unit"))
+    price = Information(0.4)(autoencoder, trip).mean()
+    torch.testing.assert_close(price, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(each, h)[0] for each in (price, expected)))
+
+
 def test_gradients_go_straight_through() -> None:
     """d z / d h is 1 for a codebook and the slope of tanh for FSQ, whatever the rounding did."""
     weight = torch.randn(6, 4)
@@ -348,6 +408,9 @@ def test_gradients_go_straight_through() -> None:
     vq = Quantised(4, 8, heads=2).eval()
     (through,) = torch.autograd.grad((vq(h).z * weight).sum(), h)
     torch.testing.assert_close(through, weight)
+    for part in (Residual(4, 8, 3).eval(), LookupFree(4)):
+        (through,) = torch.autograd.grad((part(h).z * weight).sum(), h)
+        torch.testing.assert_close(through, weight)
     (through,) = torch.autograd.grad((FiniteScalar([5] * 4)(h).z * weight).sum(), h)
     torch.testing.assert_close(through, weight * (1 - h.tanh().square()))
 
@@ -410,3 +473,78 @@ def test_adversary_has_the_gradients_of_two_optimisers() -> None:
     telling = (F.softplus(penalty.critic(encoder(x).detach())) + F.softplus(-penalty.critic(prior))).mean()
     two += torch.autograd.grad(telling, list(penalty.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_discriminator_has_the_gradients_of_three_optimisers() -> None:
+    """Encoder: unlike content. Decoder: that, and fooling. Critic: telling."""
+    encoder, decoder = mirror(numbers(5), (8,), 6, 3, 5)
+    autoencoder = Autoencoder(encoder, Gaussian(3), decoder, Normal(5, "unit")).train()
+    reading = mirror(numbers(5), (7,), 4, 4, 5)[0]
+    penalty, x = Discriminator(reading, 4, weight=0.7, content=0.3), torch.randn(16, 5)
+    with seeded(1):
+        penalty(autoencoder, autoencoder(x)).mean().backward()
+    parts = (encoder, decoder, penalty)
+    one = [each.grad.clone() for part in parts for each in part.parameters()]  # type: ignore[union-attr]
+    with seeded(1):
+        code = autoencoder.encode(x)
+        made = [decoder(code.z.detach()), decoder(normal_like(code.z))]
+    unlike = 0.3 * (reading(x) - reading(decoder(code.z))).square().sum(1).mean() / 2
+    fooling = 0.7 * sum(F.softplus(-penalty.critic(reading(each))) for each in made).mean()  # type: ignore[union-attr]
+    telling = F.softplus(-penalty.critic(reading(x))).mean()
+    telling = telling + sum(F.softplus(penalty.critic(reading(each.detach()))) for each in made).mean()  # type: ignore[union-attr]
+    costs = (unlike, unlike + fooling, telling)
+    two = [
+        slope
+        for cost, part in zip(costs, parts, strict=True)
+        for slope in torch.autograd.grad(cost, list(part.parameters()), retain_graph=True)
+    ]
+    for a, b in zip(one, two, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_infonce_is_the_cross_entropy_of_finding_the_other_view() -> None:
+    a, b = torch.randn(5, 4), torch.randn(5, 4)
+    both = torch.cat([a, b])
+    expected = torch.zeros(5)
+    for i in range(10):
+        others = [j for j in range(10) if j != i]
+        logits = torch.stack([F.cosine_similarity(both[i], both[j], dim=0) / 0.3 for j in others])
+        expected[i % 5] += F.cross_entropy(logits[None], torch.tensor([others.index((i + 5) % 10)])) / 2
+    torch.testing.assert_close(infonce(a, b, 0.3), expected)
+
+
+def published_barlow(a: Tensor, b: Tensor) -> Tensor:
+    c = torch.stack([((a - a.mean(0)) / a.std(0, False)).T @ ((b - b.mean(0)) / b.std(0, False)) / len(a)])[0]
+    return (1 - c.diagonal()).square().sum() + 0.005 * (c - c.diagonal().diag()).square().sum()
+
+
+def published_vicreg(a: Tensor, b: Tensor) -> Tensor:
+    total = 25 * F.mse_loss(a, b)
+    for z in (a, b):
+        covariance = (z - z.mean(0)).T @ (z - z.mean(0)) / len(z)
+        total = total + 25 / 2 * F.relu(1 - (z.var(0, False) + 1e-4).sqrt()).mean()
+        total = total + (covariance - covariance.diagonal().diag()).square().sum() / z.shape[1]
+    return total
+
+
+@pytest.mark.parametrize("share, whole", [(barlow, published_barlow), (vicreg, published_vicreg)])
+def test_shares_have_the_mean_and_the_slope_of_the_whole(share, whole) -> None:  # type: ignore[no-untyped-def]
+    a, b = torch.randn(12, 4).requires_grad_(), (torch.randn(12, 4) * 0.7).requires_grad_()
+    found, expected = share(a, b), whole(a, b)
+    assert found.shape == (12,) and found.std() > 0
+    torch.testing.assert_close(found.mean(), expected, rtol=1e-3, atol=1e-3)
+    slopes = zip(*(torch.autograd.grad(each, (a, b)) for each in (found.mean(), expected)), strict=True)
+    for one, two in slopes:
+        torch.testing.assert_close(one, two, rtol=2e-3, atol=2e-4)
+
+
+def test_energy_by_score_is_the_slope_taken_row_by_row() -> None:
+    autoencoder, x = Vanilla(latent=2).build(numbers(4)).train(), torch.randn(6, 4)
+    with seeded(5):
+        price = Energy(1.0, by="score", scale=0.5)(autoencoder, autoencoder(x))
+    with seeded(5):
+        noisy = x + 0.5 * normal_like(x)
+    for i in range(6):
+        slope = torch.autograd.functional.jacobian(lambda row: autoencoder(row[None]).nll[0], noisy[i])
+        expected = 0.125 * (slope - (noisy[i] - x[i]) / 0.25).square().sum()
+        torch.testing.assert_close(price[i], expected, rtol=1e-4, atol=1e-4)

@@ -9,6 +9,7 @@ from torch.distributions import Normal
 
 from diabolo.autoencoder import Autoencoder, Bottleneck, Code, Penalty, Reconstruction
 from diabolo.bottlenecks import Gaussian, Plain, TopK
+from diabolo.corruptions import Hide
 from diabolo.errors import InvalidParameter
 from diabolo.likelihoods import fitting
 from diabolo.networks import mirror
@@ -16,9 +17,15 @@ from diabolo.penalties import (
     L1,
     Adversary,
     Contractive,
+    Contrast,
     Covariance,
+    Discriminator,
+    Energy,
     Factors,
+    Information,
     MeanDiscrepancy,
+    Orthogonality,
+    Outliers,
     Sparsity,
     TotalCorrelation,
 )
@@ -37,6 +44,8 @@ PENALTIES = {
     "covariance of codes": lambda: Covariance(0.5, of="codes"),
     "factors": lambda: Factors(LATENT, (8,), 0.5),
     "adversary": lambda: Adversary(LATENT, (8,), 0.5),
+    "energy by margin": lambda: Energy(0.5),
+    "energy by score": lambda: Energy(0.5, by="score"),
 }
 
 
@@ -188,3 +197,84 @@ def test_codes_of_zeros_and_images_have_prices() -> None:
     trip = autoencoder(torch.randn(2, 1, 8, 8))
     penalties: list[Penalty] = [L1(1.0), Contractive(1.0)]  # 20 code numbers: the estimate
     assert all(penalty(autoencoder, trip).shape == (2,) for penalty in penalties)
+
+
+def test_information_needs_signs(rows: Tensor) -> None:
+    autoencoder = model(numbers(4), Plain(LATENT))
+    with pytest.raises(InvalidParameter, match="LookupFree"):
+        Information(1.0)(autoencoder, autoencoder(rows))
+
+
+@pytest.mark.parametrize("by", ["infonce", "barlow", "vicreg"])
+def test_contrast_is_lower_where_views_are_alike(by: str, rows: Tensor) -> None:
+    penalty = Contrast(LATENT, by=by)  # type: ignore[arg-type]
+    prices = []
+    for share in (0.0, 0.9):
+        autoencoder = model(numbers(4), Plain(LATENT))
+        autoencoder.corruption = Hide(share)
+        prices.append(penalty(autoencoder, autoencoder(torch.randn(64, 4))))
+        assert prices[-1].shape == (64,)
+        alone = penalty(autoencoder, autoencoder(rows[:1]))
+        alone.sum().backward()
+        assert alone.isfinite().all() and all(each.grad.isfinite().all() for each in penalty.parameters())  # type: ignore[union-attr]
+    assert prices[0].mean() < prices[1].mean()
+
+
+def test_contrast_needs_a_corruption(rows: Tensor) -> None:
+    autoencoder = model(numbers(4), Plain(LATENT))
+    with pytest.raises(InvalidParameter, match="corruption"):
+        Contrast(LATENT)(autoencoder, autoencoder(rows))
+
+
+def test_what_is_missing_in_a_row_is_missing_in_the_rows_made(rows: Tensor) -> None:
+    """A critic that looks at missing values only cannot tell them apart."""
+    seen: list[Tensor] = []
+
+    class Reading(nn.Linear):
+        def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+            seen.append(x.isnan())
+            return super().forward(x.nan_to_num(0.0))
+
+    autoencoder = model(numbers(4), Gaussian(LATENT))
+    Discriminator(Reading(4, 2), 2)(autoencoder, autoencoder(rows))
+    assert len(seen) == 7 and all(torch.equal(each, rows.isnan()) for each in seen)
+
+
+@pytest.mark.parametrize("by", ["values", "rows"])
+def test_outliers_are_the_cheapest_split(by: str) -> None:
+    """No other split found by descent costs less than |x - s - r|^2 / 2 + weight * |s|."""
+    penalty, error = Outliers(0.8, by=by), torch.randn(5, 6) * 2  # type: ignore[arg-type]
+
+    def cost(s: Tensor) -> Tensor:
+        size = s.abs().sum(1) if by == "values" else 6**0.5 * s.norm(dim=1)
+        return (error - s).square().sum(1) / 2 + 0.8 * size
+
+    found, size = penalty.split(error, torch.ones(5, 6, dtype=torch.bool))
+    torch.testing.assert_close((error - found).square().sum(1) / 2 + 0.8 * size, cost(found))
+    other = nn.Parameter(torch.randn(5, 6) * 0.1)
+    optimiser = torch.optim.Adam([other], 0.02)
+    for _ in range(800):
+        optimiser.zero_grad()
+        cost(other).sum().backward()
+        optimiser.step()
+    gap = cost(other.detach()) - cost(found)
+    assert (gap > -1e-5).all() and (gap < 0.1).all()
+
+
+def test_outliers_leave_the_error_of_the_rest(rows: Tensor) -> None:
+    autoencoder, rows = model(numbers(4), Plain(LATENT)), rows * 3
+    trip = autoencoder(rows)
+    error = (rows - autoencoder.likelihood.best(trip.output).detach()).nan_to_num(0.0)
+    outliers, size = Outliers(1.0).split(error, trip.observed)
+    price = Outliers(1.0)(autoencoder, trip)
+    torch.testing.assert_close(trip.nll + price, autoencoder(rows - outliers).nll + size)
+    assert (size > 0).any() and price.isfinite().all()
+
+
+def test_orthogonality_is_the_distance_from_orthogonal_weights(rows: Tensor) -> None:
+    autoencoder = model(numbers(4), Plain(LATENT))
+    trip, last = autoencoder(rows), autoencoder.encoder.get_submodule("layers")[-1]
+    assert Orthogonality(2.0)(autoencoder, trip).abs().max() < 1e-6
+    with torch.no_grad():
+        last.weight.mul_(2.0)
+    torch.testing.assert_close(Orthogonality(2.0)(autoencoder, trip), torch.full((6,), 2.0 * 9 * LATENT))

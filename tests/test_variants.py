@@ -8,11 +8,27 @@ from sklearn.metrics import adjusted_rand_score
 
 from diabolo import variants
 from diabolo.batches import Rows
+from diabolo.checks import check_variant
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.params import Params
+from diabolo.randomness import seeded
 from diabolo.schema import Schema, numbers
 from diabolo.trainer import Trainer
-from diabolo.variants import VAE, VQVAE, Contractive, KSparse, Linear, Masked, Sparse, VaDE, Vanilla, Variant, named
+from diabolo.variants import (
+    LFQ,
+    VAE,
+    VQVAE,
+    Contractive,
+    KSparse,
+    Linear,
+    Masked,
+    Robust,
+    Sparse,
+    VaDE,
+    Vanilla,
+    Variant,
+    named,
+)
 
 
 def test_every_variant_of_the_file_is_named() -> None:
@@ -46,6 +62,7 @@ def test_survives_its_own_json(name: str) -> None:
         (VAE(beta=-1.0), "beta.*> 0"),
         (KSparse(latent=4, k=5), "k must lie in 1 to latent = 4"),
         (VQVAE(latent=6, heads=4), "heads must divide latent = 6"),
+        (LFQ(latent=13), "at most 12 signs"),
         (Masked(share=2.0), "share"),
         (Vanilla(hidden=(0,)), "hidden"),
     ],
@@ -134,6 +151,26 @@ def test_linear_needs_no_epochs_and_leaves_evaluation_mode() -> None:
     before = float(autoencoder.eval()(x).nll.detach().mean())
     assert recipe.train(autoencoder, Trainer(), Rows(x)) == []
     assert float(autoencoder(x).nll.detach().mean()) < before and not autoencoder.training
+
+
+def test_robust_learns_from_what_is_left_when_outliers_are_split_off() -> None:
+    """A tenth of all values far off: nearer than without to rows that lack such values."""
+    draw = torch.Generator().manual_seed(0)
+    clean = torch.randn(800, 2, generator=draw) @ torch.randn(2, 8, generator=draw)
+    spoilt = torch.where(torch.rand(800, 8, generator=draw) < 0.1, 8.0, clean)
+    errors = []
+    for variant in (Robust(latent=2), Vanilla(latent=2)):
+        with seeded(0):
+            autoencoder = variant.build(numbers(8))
+        variant.train(autoencoder, Trainer(epochs=15, batch_size=64), Rows(spoilt[:600]))
+        told = autoencoder.best(clean[600:]).detach()
+        errors.append(float((told - clean[600:]).square().mean()))
+    assert errors[0] < 0.3 * errors[1]
+
+
+def test_dropout_and_orthogonality_are_parameters_like_others() -> None:
+    for variant in (Vanilla(dropout=0.3), Vanilla(orthogonal=0.5)):
+        check_variant(variant, kinds=["row", "mixed table"])
 
 
 def test_parameters_are_those_of_scikit_learn() -> None:

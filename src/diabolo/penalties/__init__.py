@@ -6,17 +6,27 @@ number, and each row's price is its own share of it.
 
 from __future__ import annotations
 
-from diabolo.penalties.code import L1, Contractive, Sparsity
+from diabolo.penalties.code import L1, Contractive, Information, Sparsity
 from diabolo.penalties.codes import Covariance, MeanDiscrepancy, TotalCorrelation, total_correlation
+from diabolo.penalties.contrast import Contrast
 from diabolo.penalties.critics import Adversary, Factors
+from diabolo.penalties.discriminator import Discriminator
+from diabolo.penalties.rows import Energy, Outliers
+from diabolo.penalties.weights import Orthogonality
 
 __all__ = [
     "L1",
     "Adversary",
     "Contractive",
+    "Contrast",
     "Covariance",
+    "Discriminator",
+    "Energy",
     "Factors",
+    "Information",
     "MeanDiscrepancy",
+    "Orthogonality",
+    "Outliers",
     "Sparsity",
     "TotalCorrelation",
     "total_correlation",

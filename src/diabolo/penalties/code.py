@@ -1,4 +1,4 @@
-"""Prices on the code of a row: its size, how rarely it is used, how much it moves."""
+"""Prices on the code of a row: its size, how rarely it is used, how much it moves, how little it tells."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.func import vjp
+from torch.nn import functional as F
 
 from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty, Reconstruction
+from diabolo.bottlenecks import LookupFree
+from diabolo.bottlenecks.quantised import TINY, cut
+from diabolo.errors import InvalidParameter
 from diabolo.randomness import uniform_like
 
 if TYPE_CHECKING:
@@ -83,7 +87,7 @@ class Contractive(Penalty):
         numbers = features(trip.seen).detach()  # not x: a category has no slope, its one-hot numbers have
 
         def code(replaced: Tensor) -> Tensor:
-            with features.register_forward_hook(lambda *call: replaced), _still(autoencoder.bottleneck):
+            with features.register_forward_hook(lambda *call: replaced), still(autoencoder.bottleneck):
                 return autoencoder.encode(trip.seen, trip.given).z.flatten(1)
 
         z, pull, *_ = vjp(code, numbers)
@@ -91,8 +95,39 @@ class Contractive(Penalty):
         return self.weight * torch.stack([slope.flatten(1).square().sum(1) for slope in slopes]).sum(0)
 
 
+class Information(Penalty):
+    """What is given for tokens that tell rows apart: ``-weight * I(token; row)`` (Yu et al., 2024, arXiv:2310.05737).
+
+    The paper's entropy cost: ``weight * (E H(q) - H(E q))``, q the chances of all tokens of a row or place, the
+    expectations over the batch, summed over heads and places. A row's price (n,), in nats, is its share
+    ``-weight * KL(q || E q)``; the mean of the shares and its gradient are those of the cost. Raises InvalidParameter
+    for another bottleneck than LookupFree.
+    """
+
+    name = "information"
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        if not isinstance(autoencoder.bottleneck, LookupFree):
+            raise InvalidParameter("Information needs to know how sure each sign is. Use the LookupFree bottleneck.")
+        logs = _of_tokens(cut(trip.code.posterior.logits, autoencoder.bottleneck.heads))  # type: ignore[union-attr]
+        mean = logs.detach().exp().mean((0, 1)).clamp_min(TINY)
+        return -self.weight * (logs.exp() * (logs - mean.log())).flatten(1).sum(1)
+
+
+def _of_tokens(logits: Float[Tensor, "n places heads bits"]) -> Float[Tensor, "n places heads tokens"]:
+    """The log of the chance of every token, from the logits of its signs."""
+    bits = logits.shape[-1]
+    up = (torch.arange(2**bits, device=logits.device)[:, None] >> torch.arange(bits, device=logits.device)) % 2
+    up = up.to(logits.dtype)
+    return F.logsigmoid(logits) @ up.T + F.logsigmoid(-logits) @ (1 - up).T
+
+
 @contextmanager
-def _still(bottleneck: Bottleneck) -> Iterator[None]:
+def still(bottleneck: Bottleneck) -> Iterator[None]:
     """The bottleneck as in evaluation: the slope of noise is not asked for, and nothing may move twice per batch."""
     training = bottleneck.training
     bottleneck.eval()

@@ -1,17 +1,22 @@
-"""Codes held near the prior by a critic."""
+"""Codes and rows judged by a critic, or by comparison with each other."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from diabolo.autoencoder import Bottleneck, Penalty
-from diabolo.bottlenecks import Plain
-from diabolo.params import Count, NonNegative
-from diabolo.penalties import Adversary
+from diabolo.bottlenecks import Gaussian, Plain
+from diabolo.networks import Layers, mirror
+from diabolo.params import Count, Fraction, NonNegative, Positive
+from diabolo.penalties import Adversary, Contrast, Discriminator
+from diabolo.schema import Schema
+from diabolo.variants.constrained import Denoising, Noise
 from diabolo.variants.variant import Deep
 
 __all__ = [
+    "VAEGAN",
     "Adversarial",
+    "Contrastive",
 ]
 
 
@@ -29,3 +34,48 @@ class Adversarial(Deep):
 
     def penalties(self) -> list[Penalty]:
         return [Adversary(self.latent, self.critic, self.weight)]
+
+
+class VAEGAN(Deep):
+    """A VAE whose decoder must fool a critic of rows, and whose rows are compared by what the critic sees in them
+    (Larsen et al., 2016, arXiv:1512.09300).
+
+    For generation of images that are sharp where a VAE's are blurred.
+    """
+
+    beta: Annotated[Positive, "price of a nat of information in the code"] = 1.0
+    weight: Annotated[NonNegative, "nats paid for a row that the critic recognises as made"] = 1.0
+    content: Annotated[NonNegative, "nats per squared difference in the critic's numbers"] = 0.1
+    critic: Annotated[tuple[Count, ...], "units of the critic's layers (channels on images); the last are compared"] = (
+        64,
+        32,
+    )
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Gaussian(self.latent, self.beta)
+
+    def critics(self, schema: Schema) -> list[Penalty]:
+        *hidden, width = self.critic
+        sizes = (width, width, len(schema.columns))
+        reading, _ = mirror(schema, hidden, *sizes, flags=schema.missing, layers=Layers(self.activation))
+        return [Discriminator(reading, width, self.weight, self.content)]
+
+
+class Contrastive(Denoising):
+    """Restore a row from noise, with a code by which two noisy copies find each other among all rows (van den Oord et
+    al., 2018, arXiv:1807.03748; Chen et al., 2020, arXiv:2002.05709; with swapped values Bahri et al., 2022,
+    arXiv:2106.15147).
+
+    For embeddings to search, cluster and classify with; Barlow Twins (Zbontar et al., 2021) and VICReg (Bardes et al.,
+    2022) compare without negatives.
+    """
+
+    noise: Annotated[Noise, "normal noise, extremes, other rows' values, or missing values"] = "swap"
+    strength: Annotated[Fraction, "standard deviations of normal noise, else the share of values replaced"] = 0.3
+    by: Annotated[Literal["infonce", "barlow", "vicreg"], "how two copies are compared"] = "infonce"
+    weight: Annotated[NonNegative, "price of a nat of the comparison"] = 1.0
+    temperature: Annotated[Positive, "how near, in cosine, copies of other rows may come; for infonce"] = 0.5
+    width: Annotated[Count, "numbers that codes are compared by"] = 32
+
+    def penalties(self) -> list[Penalty]:
+        return [Contrast(self.latent, self.width, self.weight, self.by, self.temperature)]

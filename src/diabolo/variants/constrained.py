@@ -13,8 +13,8 @@ from diabolo.bottlenecks import Plain, TopK
 from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows
 from diabolo.likelihoods import Columnwise, Scale
 from diabolo.networks import Decoder, Encoder
-from diabolo.params import Count, Fraction, NonNegative, Within
-from diabolo.penalties import L1, Sparsity
+from diabolo.params import Count, Fraction, NonNegative, Positive, Within
+from diabolo.penalties import L1, Orthogonality, Outliers, Sparsity
 from diabolo.schema import Schema
 from diabolo.variants.variant import Deep, Variant, at_most_half, in_turn
 
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Contractive",
     "Denoising",
+    "Energy",
     "KSparse",
     "Linear",
     "Masked",
+    "Robust",
     "Sparse",
     "Vanilla",
 ]
+
+Noise = Literal["gaussian", "salt_pepper", "swap", "hide"]
 
 
 class Linear(Variant):
@@ -67,14 +71,19 @@ class Linear(Variant):
 class Vanilla(Deep):
     """Encode to few numbers and decode (Rumelhart, Hinton & Williams, 1986; Hinton & Salakhutdinov, 2006).
 
-    For compression and embedding without assumptions. Tied weights halve the parameters (Vincent et al., 2010).
+    For compression and embedding without assumptions. Tied weights halve the parameters (Vincent et al., 2010); the
+    L2 price of weights is the trainer's ``weight_decay``.
     """
 
     overcomplete: Annotated[bool, "allow a code wider than half the row"] = False
     tied: Annotated[bool, "let the decoder use the encoder's weights"] = False
+    orthogonal: Annotated[NonNegative, "nats per squared distance of the code's weights from orthogonal ones"] = 0.0
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Plain(self.latent if self.overcomplete else at_most_half(self.latent, width))
+
+    def penalties(self) -> list[Penalty]:
+        return [Orthogonality(self.orthogonal)] if self.orthogonal else []
 
 
 class Denoising(Deep):
@@ -83,14 +92,13 @@ class Denoising(Deep):
     For anomaly detection and denoising: what is far from the data is not restored.
     """
 
-    noise: Annotated[Literal["gaussian", "salt_pepper", "swap"], "normal noise, extremes, or other rows' values"] = (
-        "gaussian"
-    )
+    noise: Annotated[Noise, "normal noise, extremes, other rows' values, or missing values"] = "gaussian"
     strength: Annotated[Fraction, "standard deviations of normal noise, else the share of values replaced"] = 0.2
+    tied: Annotated[bool, "let the decoder use the encoder's weights"] = False
 
     def corruption(self, schema: Schema) -> nn.Module:
-        if self.noise == "swap":
-            return SwapRows(self.strength)
+        if self.noise in ("swap", "hide"):
+            return (SwapRows if self.noise == "swap" else Hide)(self.strength)
         return (GaussianNoise if self.noise == "gaussian" else SaltPepper)(schema, self.strength)
 
     def bottleneck(self, width: int) -> Bottleneck:
@@ -154,6 +162,7 @@ class KSparse(Deep):
 
     latent: Annotated[Count, "numbers in the code"] = 32
     k: Annotated[Count, "code numbers a row may use"] = 8
+    tied: Annotated[bool, "let the decoder use the encoder's weights, as in the paper"] = False
 
     def bottleneck(self, width: int) -> Bottleneck:
         return TopK(self.latent, self.k)
@@ -176,3 +185,40 @@ class Contractive(Deep):
 
     def penalties(self) -> list[Penalty]:
         return [penalties.Contractive(self.weight)]
+
+
+class Robust(Deep):
+    """Split outliers off and learn from what is left (Zhou & Paffenroth, 2017, KDD).
+
+    For anomaly detection and denoising when the training data has anomalies in it: single values, or whole rows.
+    """
+
+    by: Annotated[Literal["values", "rows"], "outliers are single values, or whole rows"] = "values"
+    weight: Annotated[Positive, "error, in standard deviations of the columns, beyond which a value is an outlier"] = (
+        1.0
+    )
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(at_most_half(self.latent, width))
+
+    def penalties(self) -> list[Penalty]:
+        return [Outliers(self.weight, self.by)]
+
+
+class Energy(Deep):
+    """A row's error as its energy: low on the data, and high off it by training, not by a narrow code (Zhao et al.,
+    2017, arXiv:1609.03126; score matching: Vincent, 2011; Alain & Bengio, 2014, arXiv:1211.4246).
+
+    For anomaly detection, and for codes wider than the row.
+    """
+
+    by: Annotated[Literal["margin", "score"], "made-up rows cost more, or energy rises as noise does"] = "margin"
+    weight: Annotated[NonNegative, "price of a nat of the comparison"] = 1.0
+    margin: Annotated[NonNegative, "nats that a row with values from others must cost more, with by='margin'"] = 5.0
+    noise: Annotated[Positive, "standard deviations of the noise, with by='score'"] = 0.3
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(self.latent)
+
+    def penalties(self) -> list[Penalty]:
+        return [penalties.Energy(self.weight, self.by, self.margin, self.noise)]

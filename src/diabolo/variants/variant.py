@@ -15,7 +15,7 @@ from diabolo.ensemble import Ensemble
 from diabolo.likelihoods import Columnwise, Scale, fitting
 from diabolo.networks import Decoder, Encoder, Layers, mirror
 from diabolo.networks.dense import Activation
-from diabolo.params import Count, Params
+from diabolo.params import Count, Fraction, Params
 from diabolo.schema import Schema
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ class Variant(Params, ABC):
         """Prices in training beyond the likelihood and the code's own costs."""
         return []
 
+    def critics(self, schema: Schema) -> list[Penalty]:
+        """Prices set by networks that read rows, beyond ``penalties``."""
+        return []
+
     def likelihood(self, schema: Schema) -> Columnwise:
         """How probable values are: per column what the schema names."""
         return fitting(schema, scale=self.scale)
@@ -98,7 +102,7 @@ class Variant(Params, ABC):
             decoder,
             likelihood,
             corruption=corruption,
-            penalties=self.penalties(),
+            penalties=[*self.penalties(), *self.critics(schema)],
             bound=self.bound(),
             turns=self.judged(schema),
         )
@@ -118,6 +122,7 @@ class Deep(Variant, ABC):
         32,
     )
     activation: Annotated[Activation, "what stands between the layers"] = "silu"
+    dropout: Annotated[Fraction, "share of hidden units that are switched off in training, drawn for each row"] = 0.0
     members: Annotated[Count, "networks trained side by side as one batched network; their errors are averaged"] = 1
 
     @property
@@ -130,7 +135,7 @@ class Deep(Variant, ABC):
     ) -> tuple[Encoder, Decoder]:
         """Dense layers for tables, convolutions for series and images."""
         sizes = (bottleneck.width, bottleneck.latent, likelihood.width)
-        layers = Layers(self.activation, tied=self.tied)
+        layers = Layers(self.activation, self.dropout, tied=self.tied)
         return mirror(schema, self.hidden, *sizes, grid=bottleneck.grid, flags=flags, layers=layers)
 
 
