@@ -23,6 +23,7 @@ LAYERS = (
         "likelihoods",
         "networks",
         "penalties",
+        "dictionary",
         "linear",
         "neighbours",
         "ensemble",
@@ -30,7 +31,7 @@ LAYERS = (
     ("readers", "writers", "preparation"),
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
     ("tasks",),
-    ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
+    ("atoms", "explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
     ("cli", "console", "demo", "doctor", "__main__"),
 )
 # joblib, scipy and threadpoolctl are scikit-learn's own dependencies.

@@ -9,5 +9,17 @@ from __future__ import annotations
 from diabolo.penalties.code import L1, Contractive, Sparsity
 from diabolo.penalties.codes import MeanDiscrepancy, TotalCorrelation, total_correlation
 from diabolo.penalties.critics import Adversary
+from diabolo.penalties.dictionary import AuxK, Gate, Prefixes
 
-__all__ = ["L1", "Adversary", "Contractive", "MeanDiscrepancy", "Sparsity", "TotalCorrelation", "total_correlation"]
+__all__ = [
+    "L1",
+    "Adversary",
+    "AuxK",
+    "Contractive",
+    "Gate",
+    "MeanDiscrepancy",
+    "Prefixes",
+    "Sparsity",
+    "TotalCorrelation",
+    "total_correlation",
+]

@@ -9,15 +9,16 @@ A file per family; what it lists in ``__all__`` has a name everywhere.
 
 from __future__ import annotations
 
-from diabolo.variants import adversarial, constrained, discrete, variational
+from diabolo.variants import adversarial, constrained, dictionary, discrete, variational
 from diabolo.variants.adversarial import *
 from diabolo.variants.constrained import *
+from diabolo.variants.dictionary import *
 from diabolo.variants.discrete import *
 from diabolo.variants.variant import Deep as Deep
 from diabolo.variants.variant import Variant as Variant
 from diabolo.variants.variational import *
 
-FAMILIES = (constrained, variational, discrete, adversarial)
+FAMILIES = (constrained, variational, discrete, adversarial, dictionary)
 
 
 def named() -> dict[str, type[Variant]]:
