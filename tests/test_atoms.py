@@ -92,7 +92,7 @@ def test_cosines_do_not_depend_on_length_or_order() -> None:
 def test_probing_needs_as_many_numbers_as_tell_the_label() -> None:
     """A label that is one code number, and one that only two together tell."""
     dice = np.random.default_rng(0)
-    codes = dice.exponential(size=(800, 10)) * (dice.random((800, 10)) < 0.3)
+    codes = (1 + dice.exponential(size=(800, 10))) * (dice.random((800, 10)) < 0.3)
     one = codes[:, 4] > 0
     assert sparse_probing(codes, one)[1] > 0.95
     two = (codes[:, 2] > 0) | (codes[:, 7] > 0)

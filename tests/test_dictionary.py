@@ -28,6 +28,7 @@ from diabolo.tasks import task
 from diabolo.trainer import Trainer
 from diabolo.variants import BatchTopK, GatedDictionary, JumpReLU, Matryoshka, TopKDictionary, Variant, named
 
+PARTS = [sparse.GrowingTopK(4, 2), sparse.BatchTopK(4, 2), sparse.JumpReLU(4, 0.1), sparse.Gated(4)]
 FAMILY = ["Dictionary", "GatedDictionary", "TopKDictionary", "BatchTopK", "JumpReLU", "Matryoshka"]
 
 
@@ -128,6 +129,20 @@ def test_rich_rows_use_more_numbers_than_poor_ones() -> None:
     assert part(torch.tensor([[3.0, 2.0, 0.1], [0.1, 0.2, 0.3]])).z.ne(0).sum(1).tolist() == [2, 0]
 
 
+def test_k_grows_from_one_in_training_only() -> None:
+    part, h = sparse.GrowingTopK(6, k=3).train(), torch.rand(9, 6) + 1
+    part.growth.steps = 4
+    shares = [part(h).z / h for _ in range(5)]
+    assert [float(each[0].sum()) for each in shares] == pytest.approx([1.5, 2.0, 2.5, 3.0, 3.0])
+    fresh = sparse.GrowingTopK(6, k=3)
+    fresh.growth.steps = 4
+    assert fresh.eval()(h).z.ne(0).sum(1).tolist() == [3] * 9
+
+
+def test_only_positive_numbers_are_kept() -> None:
+    assert sparse.GrowingTopK(3, k=2)(torch.tensor([[-1.0, 2.0, -3.0]])).z.tolist() == [[0.0, 2.0, 0.0]]
+
+
 class OfTheBatch(sparse.BatchTopK):
     """The paper's: the ``n k`` largest numbers of the batch in training."""
 
@@ -147,7 +162,7 @@ def test_selection_over_the_batch_breaks_the_law_that_ours_keeps() -> None:
         checks.rows_do_not_leak(Case(Mutant(latent=12, k=2), "row", KINDS["row"]))
 
 
-@pytest.mark.parametrize("part", [sparse.BatchTopK(4, 2), sparse.JumpReLU(4, 0.1), sparse.Gated(4)])
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("grid", [(), (3, 2)])
 def test_shapes(part: Bottleneck, grid: tuple[int, ...]) -> None:
     code = part.train()(torch.randn(5, 4, *grid))
@@ -334,6 +349,16 @@ def test_learning_further_goes_on_where_it_was(name: str) -> None:
     bias = autoencoder.decoder.get_parameter("layers.0.bias").detach().clone()
     variant.train(autoencoder, trainer, Rows(torch.randn(50, 6) - 9))
     assert (autoencoder.decoder.get_parameter("layers.0.bias") - bias).abs().max() < 0.01
+
+
+def test_k_grows_over_half_of_the_training_and_not_again() -> None:
+    variant, trainer = TopKDictionary(latent=12, k=2), Trainer(epochs=4, batch_size=10)
+    autoencoder = variant.build(numbers(6))
+    variant.train(autoencoder, trainer, Rows(torch.randn(55, 6) + 1))
+    growth = autoencoder.bottleneck.growth
+    assert (growth.steps, int(growth.step)) == (12, 24)
+    variant.train(autoencoder, Trainer(epochs=40, batch_size=10), Rows(torch.randn(55, 6)))
+    assert growth.steps == 12
 
 
 def test_thresholds_start_on_the_scale_of_the_first_codes() -> None:

@@ -7,7 +7,7 @@ r"""Dictionaries: a linear encoder and a linear decoder whose columns, the atoms
     f' = D z + b                decoder; |D_j| = 1 for every atom j, b starts at the geometric median of the rows
 
 The subtraction of b before the encoder (the pre-bias of Bricken et al., 2023) is part of c, which is free. The factor g
-makes the first reconstructions as long as the rows: many atoms that are used at once add up.
+keeps the first reconstructions as short as the rows: many atoms that are used at once add up.
 """
 
 from __future__ import annotations
@@ -63,16 +63,17 @@ class Dictionary(nn.Linear):
 
 
 def gain(width: int, latent: int, above: float) -> float:
-    """The factor g with which ``D relu(g D^T f above g t)`` is on average as long as f, for random atoms.
+    """The factor g with which ``D z`` is on average no longer than f, for random atoms and z the ``g D^T f`` above g t.
 
     The numbers ``D^T f`` of standardised rows are about standard normal, and those above t = ``above`` add up to
-    ``latent / width * E[h^2; h > t]`` times the row, with ``E[h^2; h > t] = t phi(t) + Phi(-t)``.
+    ``latent / width * E[h^2; h > t]`` times the row, with ``E[h^2; h > t] = t phi(t) + Phi(-t)``. Never more than 1: an
+    atom alone fits best as it is.
 
-    >>> gain(64, 512, 0.0)
-    0.25
+    >>> gain(64, 512, 0.0), gain(64, 512, 3.0)
+    (0.25, 1.0)
     """
     normal = NormalDist()
-    return width / (latent * (above * normal.pdf(above) + normal.cdf(-above)))
+    return min(1.0, width / (latent * (above * normal.pdf(above) + normal.cdf(-above))))
 
 
 def pair(schema: Schema, latent: int, likelihood: Columnwise, factor: float = 1.0) -> tuple[Encoder, Decoder]:
@@ -99,16 +100,17 @@ def pair(schema: Schema, latent: int, likelihood: Columnwise, factor: float = 1.
 
 
 @torch.no_grad()
-def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> None:
-    """Put the dictionary's bias at the geometric median of (at most 4096) rows; one that has moved from 0 stays."""
+def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> bool:
+    """Put the dictionary's bias at the geometric median of (at most 4096) rows; False if it had moved from 0 before."""
     there: nn.Linear = autoencoder.encoder.layers[0]  # type: ignore[assignment, index]
     back: Dictionary = autoencoder.decoder.layers[0]  # type: ignore[assignment, index]
     if back.bias.any():
-        return
+        return False
     batch = drawn(batches, DRAWN, seed)
     features = autoencoder.encoder.features(batch.x).flatten(1)  # type: ignore[operator]
     back.bias.copy_(geometric_median(features, batch.weights))
     there.bias.sub_(there.weight[:, : back.out_features] @ back.bias)
+    return True
 
 
 def geometric_median(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"]) -> Float[Tensor, "d"]:

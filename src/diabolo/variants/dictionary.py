@@ -16,7 +16,7 @@ from torch import nn
 
 from diabolo import dictionary, penalties
 from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
-from diabolo.bottlenecks import Plain, TopK, sparse
+from diabolo.bottlenecks import Plain, sparse
 from diabolo.likelihoods import Columnwise, Scale
 from diabolo.networks import Decoder, Encoder
 from diabolo.params import Count, NonNegative
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchTopK", "Dictionary", "GatedDictionary", "JumpReLU", "Matryoshka", "TopKDictionary"]
 
+GROWTH = 0.5  # share of the training in which k grows from 1, or a price from 0
 LARGEST = 0.4  # share of numbers in use, from which thresholds would be about 0
 
 
@@ -63,8 +64,10 @@ class Atoms(Variant, ABC):
         seed: int = 0,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> list[Epoch]:
-        """Start at the geometric median of the rows, then train."""
-        dictionary.start(autoencoder, train, seed)
+        """Start at the geometric median of the rows, with one atom per row or at no price, then train."""
+        if dictionary.start(autoencoder, train, seed) and isinstance(autoencoder.bottleneck, sparse.Growing):
+            batches = -(-train.rows // trainer.size(train.rows)) * trainer.epochs * trainer.accumulate
+            autoencoder.bottleneck.growth.steps = int(GROWTH * batches)
         return super().train(autoencoder, trainer, train, valid, seed=seed, on_epoch=on_epoch)
 
 
@@ -74,7 +77,7 @@ class Dictionary(Atoms):
     For comparison with the others: the price also shrinks the sizes, and atoms that no row uses stay dead.
     """
 
-    weight: Annotated[NonNegative, "nats per unit of an atom's size"] = 0.3
+    weight: Annotated[NonNegative, "nats per unit of an atom's size"] = 1.0
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Plain(self.latent, nn.ReLU())
@@ -89,7 +92,7 @@ class GatedDictionary(Atoms):
     For a price on the use of atoms that does not shrink their sizes.
     """
 
-    weight: Annotated[NonNegative, "nats per unit of an open gate"] = 0.3
+    weight: Annotated[NonNegative, "nats per unit of an open gate"] = 2.0
 
     def bottleneck(self, width: int) -> Bottleneck:
         return sparse.Gated(self.latent)
@@ -109,7 +112,7 @@ class TopKDictionary(Atoms):
     patience: Annotated[Count, "rows without use after which an atom is dead"] = 10_000
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return TopK(self.latent, self.k)
+        return sparse.GrowingTopK(self.latent, self.k)
 
     @property
     def above(self) -> float:
