@@ -3,6 +3,12 @@
 All are linear: ``h = W x + c``, a sparse z from h, ``x' = D z + b`` with atoms D_j of length 1. They differ in what
 makes z sparse. Numbers are judged by half their squared error, in units of the prepared columns: with a learned scale
 a dictionary could always pay for more numbers in use by a smaller error.
+
+A task's preparation divides every column by its own standard deviation. A dictionary stays one: its atoms are divided
+likewise, and ``diabolo.atoms.atoms(autoencoder, schema)`` multiplies them back. But the error of a column of small
+variance then counts as much as that of a large one. For one scale for all columns, as is usual for activations of
+language models, leave the preparation out: divide by one number and call ``build(numbers(width))`` and ``train``
+yourself. Rows are not cut off at 5 standard deviations, as other networks see them: a strong feature is no error.
 """
 
 from __future__ import annotations
@@ -104,7 +110,8 @@ class GatedDictionary(Atoms):
 class TopKDictionary(Atoms):
     """The ``k`` atoms that fit best, and a second chance for dead ones (Gao et al., 2024, arXiv:2406.04093).
 
-    For a known number of atoms per row without a weight to tune.
+    For most dictionaries: nothing has to be tuned but the number of atoms per row. In training it grows from 1 to ``k``
+    over the first half of the steps, which finds more atoms than to start with ``k`` (benchmarks/dictionary.py).
     """
 
     k: Annotated[Count, "atoms that a row uses"] = 8
@@ -125,7 +132,8 @@ class TopKDictionary(Atoms):
 class BatchTopK(TopKDictionary):
     """``k`` atoms per row on average, more for rich rows than for poor ones (Bussmann et al., 2024, arXiv:2412.06410).
 
-    For most dictionaries. One threshold, learned from the batches before, decides in training as in evaluation.
+    For rows that differ in how much there is to say of them. One threshold, learned from the batches before, decides
+    in training as in evaluation, so that a row's code is its own.
     """
 
     def bottleneck(self, width: int) -> Bottleneck:
