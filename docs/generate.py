@@ -29,7 +29,10 @@ PLAIN = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "TERMINAL_WIDTH": "1
 # Page -> title and modules; test_docs.py says which module is missing.
 REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tasks": ("Tasks", ("tasks",)),
-    "around": ("Around a task", ("explain", "evaluate", "tokens", "report", "stream", "checks", "catalogue", "doctor")),
+    "around": (
+        "Around a task",
+        ("explain", "evaluate", "tokens", "atoms", "report", "stream", "checks", "catalogue", "doctor"),
+    ),
     "data": ("Data", ("schema", "readers", "writers", "preparation")),
     "training": ("Training", ("variants", "trainer", "batches", "checkpoints", "distributed", "schedules")),
     "decisions": ("Decisions", ("thresholds", "evidence", "scorer")),
@@ -44,6 +47,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "likelihoods",
             "penalties",
             "networks",
+            "dictionary",
             "linear",
             "neighbours",
             "ensemble",

@@ -90,14 +90,17 @@ class Trainer(Params):
         world = World.joined(self.device)
         home = next(autoencoder.parameters()).device
         root = Cost(autoencoder.to(world.device))
-        size = self.batch_size or min(max(train.rows // 64, 128), 1024)
-        data = Data(train, valid if valid is not None and valid.rows else None, seed, size)
+        data = Data(train, valid if valid is not None and valid.rows else None, seed, self.size(train.rows))
         try:
             with asked_to_stop(bool(same)) as asked, spread(root, world, self.strategy) as weights:
                 saved = Checkpoint(self.checkpoint, same, world)
                 return Training(self, weights, world, data, saved, asked).run(on_epoch)
         finally:
             autoencoder.to(home).eval()
+
+    def size(self, rows: int) -> int:
+        """Rows of a batch, where there are ``rows`` in all."""
+        return self.batch_size or min(max(rows // 64, 128), 1024)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of ``step``, from 0, of ``steps`` in all.

@@ -8,6 +8,10 @@ costs   -            -                    kl                       quantisation 
 h ----> several Quantised, added up       one of K vectors, drawn
 costs   quantisation                      kl
 
+        GrowingTopK                 BatchTopK                 JumpReLU                    Gated
+h ----> the k largest above 0       above one threshold       above a threshold each      above 0, resized
+costs   -                           -                         l0                          -
+
 ``Bent``, ``Ladder`` and ``Spherical`` are random numbers as well: a Gaussian bent by a flow, levels, and directions.
 """
 
@@ -18,13 +22,18 @@ from diabolo.bottlenecks.continuous import Gaussian, Plain, Random, TopK
 from diabolo.bottlenecks.discrete import Categorical, FiniteScalar, LookupFree
 from diabolo.bottlenecks.ladder import Ladder
 from diabolo.bottlenecks.quantised import Nearest, Quantised, Residual, Spanned
+from diabolo.bottlenecks.sparse import BatchTopK, Gated, GrowingTopK, JumpReLU
 from diabolo.bottlenecks.spherical import Spherical
 
 __all__ = [
+    "BatchTopK",
     "Bent",
     "Categorical",
     "FiniteScalar",
+    "Gated",
     "Gaussian",
+    "GrowingTopK",
+    "JumpReLU",
     "Ladder",
     "LookupFree",
     "Nearest",

@@ -10,6 +10,7 @@ from diabolo.penalties.code import L1, Contractive, Information, Sparsity
 from diabolo.penalties.codes import Covariance, MeanDiscrepancy, TotalCorrelation, total_correlation
 from diabolo.penalties.contrast import Contrast
 from diabolo.penalties.critics import Adversary, Factors
+from diabolo.penalties.dictionary import AuxK, Gate, Prefixes
 from diabolo.penalties.discriminator import Discriminator
 from diabolo.penalties.rows import Energy, Outliers
 from diabolo.penalties.weights import Orthogonality
@@ -17,16 +18,19 @@ from diabolo.penalties.weights import Orthogonality
 __all__ = [
     "L1",
     "Adversary",
+    "AuxK",
     "Contractive",
     "Contrast",
     "Covariance",
     "Discriminator",
     "Energy",
     "Factors",
+    "Gate",
     "Information",
     "MeanDiscrepancy",
     "Orthogonality",
     "Outliers",
+    "Prefixes",
     "Sparsity",
     "TotalCorrelation",
     "total_correlation",

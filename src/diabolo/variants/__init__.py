@@ -9,16 +9,17 @@ A file per family; what it lists in ``__all__`` has a name everywhere.
 
 from __future__ import annotations
 
-from diabolo.variants import adversarial, constrained, discrete, posteriors, variational
+from diabolo.variants import adversarial, constrained, dictionary, discrete, posteriors, variational
 from diabolo.variants.adversarial import *
 from diabolo.variants.constrained import *
+from diabolo.variants.dictionary import *
 from diabolo.variants.discrete import *
 from diabolo.variants.posteriors import *
 from diabolo.variants.variant import Deep as Deep
 from diabolo.variants.variant import Variant as Variant
 from diabolo.variants.variational import *
 
-FAMILIES = (constrained, variational, posteriors, discrete, adversarial)
+FAMILIES = (constrained, variational, posteriors, discrete, adversarial, dictionary)
 
 
 def named() -> dict[str, type[Variant]]:

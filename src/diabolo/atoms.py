@@ -1,0 +1,156 @@
+"""How good a dictionary is: how sparse and how faithful over a whole set, and whether its atoms mean something.
+
+An atom is a column of the decoder; a code number is in use in a row where it is not 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from diabolo.autoencoder import Autoencoder
+from diabolo.batches import Batches
+from diabolo.dictionary import Dictionary
+from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.schema import Schema
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+SIZE = 4096  # rows looked at together
+
+
+class Fidelity(NamedTuple):
+    """Numbers in use per row (``l0``), share of the variance explained, and share of the atoms that no row uses."""
+
+    l0: float
+    explained_variance: float
+    dead: float
+
+
+@torch.no_grad()
+def fidelity(autoencoder: Autoencoder, rows: Batches) -> Fidelity:
+    """The three figures over all ``rows``, in one walk and in evaluation mode.
+
+    ``explained_variance = 1 - sum (x - x')^2 / sum (x - mean)^2`` over all observed values of prepared rows, the mean
+    being that of each column. Raises InvalidData where there are no rows or nothing varies.
+
+    >>> from diabolo.batches import Rows
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import TopKDictionary
+    >>> fidelity(TopKDictionary(latent=8, k=2).build(numbers(4)), Rows(torch.randn(50, 4))).l0 <= 2
+    True
+    """
+    autoencoder.eval()
+    sums = [torch.stack(each).sum(0) for each in zip(*_walk(autoencoder, rows), strict=True)]
+    if not sums:
+        raise InvalidData("A dictionary is judged on rows. Got none: pass at least two.")
+    uses, observed, total, squares, missed = sums
+    variation = (squares - total.square() / observed.clamp_min(1)).sum()
+    if not variation > 0:
+        raise InvalidData("The rows do not vary, so there is nothing to explain. Pass rows that differ.")
+    explained = 1 - float(missed.sum() / variation)
+    return Fidelity(float(uses.sum()) / rows.rows, explained, float((uses == 0).double().mean()))
+
+
+def _walk(autoencoder: Autoencoder, rows: Batches) -> Iterator[tuple[Tensor, ...]]:
+    """Of each batch: uses of each atom; count, sum and squares of each value; squared errors."""
+    for batch in rows.ordered(SIZE):
+        trip = autoencoder(batch.x, batch.given)
+        x = batch.x.nan_to_num(0.0).double()
+        away = torch.where(trip.observed, autoencoder.likelihood.best(trip.output) - x, 0.0)
+        uses = trip.code.z.ne(0).sum(0)
+        yield uses, trip.observed.sum(0), x.sum(0), x.square().sum(0), away.square().sum(0)
+
+
+def atoms(autoencoder: Autoencoder, schema: Schema | None = None) -> Float[np.ndarray, "latent width"]:
+    """The atoms as rows of length 1; with the ``schema`` of a Preparation in the user's units, else in prepared ones.
+
+    A preparation divides each column by its standard deviation; here the atoms are multiplied by it. Raises
+    InvalidParameter where the decoder is no dictionary, or the columns are not all numbers.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import TopKDictionary
+    >>> atoms(TopKDictionary(latent=8, k=2).build(numbers(4))).shape
+    (8, 4)
+    """
+    back = autoencoder.decoder.get_submodule("layers")[0]  # type: ignore[index]
+    if not isinstance(back, Dictionary):
+        raise InvalidParameter("The decoder has no atoms. Fit a dictionary, e.g. variant='TopKDictionary'.")
+    found = back.atoms.detach().T
+    if schema is not None:
+        found = normalize(found * _scales(schema), dim=1)
+    return found.double().numpy()
+
+
+def _scales(schema: Schema) -> Tensor:
+    if any(column.kind != "number" for column in schema.columns):
+        raise InvalidParameter("Only atoms of numbers have units. Leave out the schema for atoms in prepared units.")
+    each = torch.tensor([column.scale for column in schema.columns])
+    return each.view(-1, *[1] * len(schema.grid)).expand(schema.shape).flatten()
+
+
+def mean_max_cosine(truth: Float[np.ndarray, "m width"], found: Float[np.ndarray, "latent width"]) -> float:
+    """How well a known dictionary was recovered: the mean over its atoms of the largest cosine with a found one.
+
+    1 where every true atom was found; some 0.4 for random atoms in 64 dimensions (Sharkey, Braun & Millidge, 2022,
+    "Taking features out of superposition with sparse autoencoders"). Atoms are rows, of any length. Raises InvalidData
+    where the widths differ.
+
+    >>> mean_max_cosine(np.eye(2), np.array([[3.0, 0.0], [1.0, 1.0]]))
+    0.8535533905932737
+    """
+    if truth.ndim != 2 or found.ndim != 2 or truth.shape[1] != found.shape[1]:
+        raise InvalidData(f"Atoms are rows of one width. Got arrays of shape {truth.shape} and {found.shape}.")
+    cosines = _unit(truth) @ _unit(found).T
+    return float(cosines.max(1).mean())
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)
+
+
+def sparse_probing(
+    codes: Float[np.ndarray, "n latent"],
+    labels: Sequence[object] | np.ndarray,
+    k: Sequence[int] = (1, 2, 5),
+    *,
+    seed: int = 0,
+) -> dict[int, float]:
+    """How well labels can be read off ``k`` code numbers (Gurnee et al., 2023, arXiv:2305.01610).
+
+    For each label against the rest, the k numbers whose means differ most are chosen on one half of the rows, logistic
+    regression learns on them there, and its balanced accuracy is measured on the other half; the mean over the labels.
+    Raises InvalidData for labels that do not suit the codes, InvalidParameter for a k below 1 or above their width.
+
+    >>> codes = np.eye(2)[[0, 1] * 20]
+    >>> sparse_probing(codes, [0, 1] * 20, k=(1,))
+    {1: 1.0}
+    """
+    truth = np.asarray(labels)
+    kinds, counts = np.unique(truth, return_counts=True)
+    if truth.shape != (len(codes),) or len(kinds) < 2 or counts.min() < 2:
+        raise InvalidData(
+            f"Probing needs one label per code ({len(codes)}), of 2 or more kinds with 2 or more rows each."
+        )
+    if not all(1 <= each <= codes.shape[1] for each in k):
+        raise InvalidParameter(f"k must lie in 1 to {codes.shape[1]}, the width of the codes. Got {list(k)}.")
+    train, test, told, hidden = train_test_split(codes, truth, test_size=0.5, stratify=truth, random_state=seed)
+    asked = kinds[1:] if len(kinds) == 2 else kinds
+    return {n: float(np.mean([_probed(train, told == one, test, hidden == one, n) for one in asked])) for n in k}
+
+
+def _probed(train: np.ndarray, told: np.ndarray, test: np.ndarray, hidden: np.ndarray, k: int) -> float:
+    apart = np.abs(train[told].mean(0) - train[~told].mean(0))
+    chosen = np.argsort(-apart, kind="stable")[:k]
+    spread = train[:, chosen].std(0) + np.finfo(float).tiny
+    probe = LogisticRegression(class_weight="balanced").fit(train[:, chosen] / spread, told)
+    return float(balanced_accuracy_score(hidden, probe.predict(test[:, chosen] / spread)))

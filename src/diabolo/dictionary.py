@@ -1,0 +1,129 @@
+r"""Dictionaries: a linear encoder and a linear decoder whose columns, the atoms, have length 1.
+
+::
+
+    f = features(x)             as the encoder sees a row, missing values filled; no reach, a strong feature is no error
+    h = W f + c                 encoder; it starts as g D^T (f - b)
+    f' = D z + b                decoder; |D_j| = 1 for every atom j, b starts at the geometric median of the rows
+
+The subtraction of b before the encoder (the pre-bias of Bricken et al., 2023) is part of c, which is free. The factor g
+keeps the first reconstructions as short as the rows: many atoms that are used at once add up.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from diabolo.autoencoder import Autoencoder
+from diabolo.batches import Batches, drawn
+from diabolo.likelihoods import Columnwise
+from diabolo.linear import Link
+from diabolo.networks import Decoder, Encoder, Features
+from diabolo.schema import Schema
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+DRAWN = 4096  # rows that the median is taken of
+STEPS = 50  # of Weiszfeld's iteration, which gains a digit in a few
+TINY = 1e-8
+
+
+class Dictionary(nn.Linear):
+    """``f' = D z + b`` with columns D_j of length 1: each weight column is divided by its length on the way.
+
+    So no step of any optimiser can make the atoms longer, and gradients along an atom are 0 by themselves. Conditions,
+    the last ``given`` inputs, have columns of any length.
+
+    >>> layer = Dictionary(latent=3, out=2)
+    >>> bool((layer.atoms.norm(dim=0) - 1).abs().max() < 1e-6)
+    True
+    """
+
+    def __init__(self, latent: int, out: int, given: int = 0) -> None:
+        super().__init__(latent + given, out)
+        self.latent = latent
+        with torch.no_grad():
+            self.weight.copy_(functional.normalize(torch.randn_like(self.weight), dim=0))
+            self.bias.zero_()
+
+    @property
+    def atoms(self) -> Float[Tensor, "out latent"]:
+        """The columns of the decoder, each of length 1."""
+        return functional.normalize(self.weight[:, : self.latent], dim=0)
+
+    def forward(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n out"]:
+        return functional.linear(z, torch.cat((self.atoms, self.weight[:, self.latent :]), 1), self.bias)
+
+
+def gain(width: int, latent: int, above: float) -> float:
+    """The factor g with which ``D z`` is on average no longer than f, for random atoms and z the ``g D^T f`` above g t.
+
+    The numbers ``D^T f`` of standardised rows are about standard normal, and those above t = ``above`` add up to
+    ``latent / width * E[h^2; h > t]`` times the row, with ``E[h^2; h > t] = t phi(t) + Phi(-t)``. Never more than 1: an
+    atom alone fits best as it is.
+
+    >>> gain(64, 512, 0.0), gain(64, 512, 3.0)
+    (0.25, 1.0)
+    """
+    normal = NormalDist()
+    return min(1.0, width / (latent * (above * normal.pdf(above) + normal.cdf(-above))))
+
+
+def pair(schema: Schema, latent: int, likelihood: Columnwise, factor: float = 1.0) -> tuple[Encoder, Decoder]:
+    r"""The encoder to ``latent`` numbers, started as ``factor`` times the transposed dictionary, and the dictionary.
+
+    Shapes: x (n, columns, \*grid) to h (n, latent) and z (n, latent) to (n, likelihood.width, \*grid). A grid is laid
+    out in one line: an atom is a whole row.
+
+    >>> from diabolo.likelihoods import fitting
+    >>> from diabolo.schema import numbers
+    >>> encoder, decoder = pair(numbers(4), 16, fitting(numbers(4)))
+    >>> decoder(encoder(torch.zeros(3, 4))).shape
+    torch.Size([3, 4])
+    """
+    features = Features(schema)
+    wide = features.width * math.prod(schema.grid)
+    there, back = nn.Linear(wide + schema.given, latent), Dictionary(latent, wide, schema.given)
+    with torch.no_grad():
+        there.weight.zero_()[:, :wide] = factor * back.atoms.T
+        there.bias.zero_()
+    encoder = Encoder(features, nn.Sequential(there), schema.given, flat=bool(schema.grid))
+    shape = [nn.Unflatten(1, (features.width, *schema.grid))] if schema.grid else []
+    return encoder, Decoder(nn.Sequential(back, *shape, Link(features, likelihood)), schema.given)
+
+
+@torch.no_grad()
+def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> bool:
+    """Put the dictionary's bias at the geometric median of (at most 4096) rows; False if it had moved from 0 before."""
+    there: nn.Linear = autoencoder.encoder.layers[0]  # type: ignore[assignment, index]
+    back: Dictionary = autoencoder.decoder.layers[0]  # type: ignore[assignment, index]
+    if back.bias.any():
+        return False
+    batch = drawn(batches, DRAWN, seed)
+    features = autoencoder.encoder.features(batch.x).flatten(1)  # type: ignore[operator]
+    back.bias.copy_(geometric_median(features, batch.weights))
+    there.bias.sub_(there.weight[:, : back.out_features] @ back.bias)
+    return True
+
+
+def geometric_median(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"]) -> Float[Tensor, "d"]:
+    """The point of least ``sum_i weight_i |x_i - point|``, by Weiszfeld's iteration (1937).
+
+    A few huge rows, which move a mean, do not move it.
+
+    >>> x = torch.tensor([[0.0], [1.0], [1000.0]])
+    >>> round(geometric_median(x, torch.ones(3)).item(), 2)
+    1.0
+    """
+    point = torch.einsum("n,nd->d", weight, x) / weight.sum()
+    for _ in range(STEPS):
+        pull = weight / (x - point).norm(dim=1).clamp_min(TINY)
+        point = torch.einsum("n,nd->d", pull, x) / pull.sum()
+    return point

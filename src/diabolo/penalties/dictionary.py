@@ -1,0 +1,100 @@
+"""Prices that keep a dictionary in order: no dead atoms, gates that open, coarse atoms before fine ones.
+
+All of them are second reconstructions of the same rows, in nats per row like the first one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from diabolo.autoencoder import Autoencoder, Penalty, Reconstruction
+from diabolo.bottlenecks.sparse import added_up
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class AuxK(Penalty):
+    """What the dead atoms could add to the reconstruction (Gao et al., 2024, arXiv:2406.04093).
+
+    ``weight * (nll(z + the k largest positive h of dead atoms) - nll(z))`` per row (n,), z held fixed: less than 0
+    where they help. An atom is dead while the last ``patience`` training rows did not use it, and before its first use.
+    The count (latent,) moves after the price is made, so a row's price does not depend on the other rows. Runs the
+    encoder and the decoder a second time.
+    """
+
+    name = "auxiliary"
+    quiet: Tensor
+
+    def __init__(self, latent: int, k: int, weight: float = 1 / 32, patience: int = 10_000) -> None:
+        super().__init__()
+        self.k, self.weight, self.patience = min(k, latent), weight, patience
+        self.register_buffer("quiet", torch.full((latent,), float(patience)))  # rows since the last use
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        h = autoencoder.encoder(trip.seen, trip.given)
+        kept, places = h.masked_fill(self.quiet < self.patience, -torch.inf).topk(self.k, 1)
+        z = trip.code.z.detach()
+        price = _nll(autoencoder, z.scatter_add(1, places, kept.relu()), trip) - trip.nll.detach()
+        if self.training:
+            self._count(z)
+        return self.weight * price
+
+    @torch.no_grad()
+    def _count(self, z: Tensor) -> None:
+        uses = added_up(torch.cat([z.ne(0).sum(0), z[:1, :1].numel() * len(z) * torch.ones_like(z[0, :1]).long()]))
+        self.quiet.copy_(torch.where(uses[:-1] > 0, 0.0, self.quiet + uses[-1]))
+
+
+class Gate(Penalty):
+    """What teaches the gates of ``Gated`` (Rajamanoharan et al., 2024, arXiv:2404.16014), per row (n,).
+
+    ``weight * sum_j relu(h_j) + nll(relu(h))``: few gates are open, and what is behind the open ones reconstructs the
+    row. The decoder is held fixed in it. Runs the encoder and the decoder a second time.
+    """
+
+    name = "gate"
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        opened = autoencoder.encoder(trip.seen, trip.given).relu()
+        fixed = {name: each.detach() for name, each in autoencoder.decoder.named_parameters()}
+        output = functional_call(autoencoder.decoder, fixed, (opened, trip.given))
+        return self.weight * opened.flatten(1).sum(1) + _judged(autoencoder, output, trip)
+
+
+class Prefixes(Penalty):
+    """The first atoms alone have to do as well (Bussmann et al., 2025, arXiv:2503.17547), per row (n,).
+
+    ``sum_i nll(the first latent / 2^i numbers of z)`` for i = 1 to ``count``: common features are found by the first
+    atoms, and later ones cannot take their place. Runs the decoder ``count`` more times.
+    """
+
+    name = "prefixes"
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
+        z = trip.code.z
+        place = torch.arange(z.shape[1], device=z.device)
+        shares = [torch.where(place < z.shape[1] >> i, z, 0.0) for i in range(1, self.count + 1)]
+        return torch.stack([_nll(autoencoder, share, trip) for share in shares]).sum(0)
+
+
+def _nll(autoencoder: Autoencoder, z: Tensor, trip: Reconstruction) -> Tensor:
+    return _judged(autoencoder, autoencoder.decoder(z, trip.given), trip)
+
+
+def _judged(autoencoder: Autoencoder, output: Tensor, trip: Reconstruction) -> Tensor:
+    """-log p of the row under another output; missing values cost nothing."""
+    errors = autoencoder.likelihood.errors(output, torch.where(trip.observed, trip.x, 0.0))
+    return torch.where(trip.observed, errors, 0.0).flatten(1).sum(1)

@@ -1,0 +1,169 @@
+"""Dictionaries of many atoms, few of them used by any row: the sparse autoencoders that language models are read with.
+
+All are linear: ``h = W x + c``, a sparse z from h, ``x' = D z + b`` with atoms D_j of length 1. They differ in what
+makes z sparse. Numbers are judged by half their squared error, in units of the prepared columns: with a learned scale
+a dictionary could always pay for more numbers in use by a smaller error.
+
+A task's preparation divides every column by its own standard deviation. A dictionary stays one: its atoms are divided
+likewise, and ``diabolo.atoms.atoms(autoencoder, schema)`` multiplies them back. But the error of a column of small
+variance then counts as much as that of a large one. For one scale for all columns, as is usual for activations of
+language models, leave the preparation out: divide by one number and call ``build(numbers(width))`` and ``train``
+yourself. Rows are not cut off at 5 standard deviations, as other networks see them: a strong feature is no error.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Annotated
+
+from torch import nn
+
+from diabolo import dictionary, penalties
+from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
+from diabolo.bottlenecks import Plain, sparse
+from diabolo.likelihoods import Columnwise, Scale
+from diabolo.networks import Decoder, Encoder
+from diabolo.params import Count, NonNegative
+from diabolo.schema import Schema
+from diabolo.variants.variant import Variant, cells
+
+if TYPE_CHECKING:
+    from diabolo.batches import Batches
+    from diabolo.trainer import Epoch, Trainer
+
+__all__ = ["BatchTopK", "Dictionary", "GatedDictionary", "JumpReLU", "Matryoshka", "TopKDictionary"]
+
+GROWTH = 0.5  # share of the training in which k grows from 1, or a price from 0
+LARGEST = 0.4  # share of numbers in use, from which thresholds would be about 0
+
+
+class Atoms(Variant, ABC):
+    """A variant whose decoder is a dictionary."""
+
+    latent: Annotated[Count, "atoms of the dictionary"] = 512
+    scale: Annotated[Scale, "spread of number columns: 1 (squared error), learned per column, or per value"] = "unit"
+
+    def networks(
+        self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
+    ) -> tuple[Encoder, Decoder]:
+        factor = dictionary.gain(cells(schema), self.latent, self.above)
+        return dictionary.pair(schema, self.latent, likelihood, factor)
+
+    @property
+    def above(self) -> float:
+        """What a number of the code has to exceed at first, in standard deviations."""
+        return 0.0
+
+    def first(self, width: int) -> float:
+        """The same as a threshold on what the encoder puts out at first."""
+        return self.above * dictionary.gain(width, self.latent, self.above)
+
+    def train(
+        self,
+        autoencoder: Autoencoder,
+        trainer: Trainer,
+        train: Batches,
+        valid: Batches | None = None,
+        *,
+        seed: int = 0,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> list[Epoch]:
+        """Start at the geometric median of the rows, with one atom per row or at no price, then train."""
+        if dictionary.start(autoencoder, train, seed) and isinstance(autoencoder.bottleneck, sparse.Growing):
+            batches = -(-train.rows // trainer.size(train.rows)) * trainer.epochs * trainer.accumulate
+            autoencoder.bottleneck.growth.steps = int(GROWTH * batches)
+        return super().train(autoencoder, trainer, train, valid, seed=seed, on_epoch=on_epoch)
+
+
+class Dictionary(Atoms):
+    """Few atoms by a price on their sizes (Bricken et al., 2023, "Towards Monosemanticity").
+
+    For comparison with the others: the price also shrinks the sizes, and atoms that no row uses stay dead.
+    """
+
+    weight: Annotated[NonNegative, "nats per unit of an atom's size"] = 1.0
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(self.latent, nn.ReLU())
+
+    def penalties(self) -> list[Penalty]:
+        return [penalties.L1(self.weight)]
+
+
+class GatedDictionary(Atoms):
+    """Whether an atom is used and how much of it are said apart (Rajamanoharan et al., 2024, arXiv:2404.16014).
+
+    For a price on the use of atoms that does not shrink their sizes.
+    """
+
+    weight: Annotated[NonNegative, "nats per unit of an open gate"] = 2.0
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return sparse.Gated(self.latent)
+
+    def penalties(self) -> list[Penalty]:
+        return [penalties.Gate(self.weight)]
+
+
+class TopKDictionary(Atoms):
+    """The ``k`` atoms that fit best, and a second chance for dead ones (Gao et al., 2024, arXiv:2406.04093).
+
+    For most dictionaries: nothing has to be tuned but the number of atoms per row. In training it grows from 1 to ``k``
+    over the first half of the steps, which finds more atoms than to start with ``k`` (benchmarks/dictionary.py).
+    """
+
+    k: Annotated[Count, "atoms that a row uses"] = 8
+    auxiliary: Annotated[NonNegative, "price of what dead atoms leave unexplained, beside that of the row"] = 0.03
+    patience: Annotated[Count, "rows without use after which an atom is dead"] = 10_000
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return sparse.GrowingTopK(self.latent, self.k)
+
+    @property
+    def above(self) -> float:
+        return NormalDist().inv_cdf(1 - min(self.k / self.latent, LARGEST))
+
+    def penalties(self) -> list[Penalty]:
+        return [penalties.AuxK(self.latent, 4 * self.k, self.auxiliary, self.patience)]
+
+
+class BatchTopK(TopKDictionary):
+    """``k`` atoms per row on average, more for rich rows than for poor ones (Bussmann et al., 2024, arXiv:2412.06410).
+
+    For rows that differ in how much there is to say of them. One threshold, learned from the batches before, decides
+    in training as in evaluation, so that a row's code is its own.
+    """
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return sparse.BatchTopK(self.latent, self.k, self.first(width))
+
+
+class JumpReLU(Atoms):
+    """A learned threshold per atom, and a price per atom in use (Rajamanoharan et al., 2024, arXiv:2407.14435).
+
+    For the best reconstruction at a given number of atoms, where that number may be found by the weight.
+    """
+
+    weight: Annotated[NonNegative, "nats per atom in use"] = 0.3
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return sparse.JumpReLU(self.latent, self.weight, self.first(width))
+
+    @property
+    def above(self) -> float:
+        return 2.0
+
+
+class Matryoshka(BatchTopK):
+    """Dictionaries inside each other: the first half, quarter, ... of the atoms reconstruct too (Bussmann et al., 2025,
+    arXiv:2503.17547).
+
+    For features in an order from general to special, which large dictionaries otherwise split or absorb.
+    """
+
+    prefixes: Annotated[Count, "smaller dictionaries inside the whole one, each half as large as the next"] = 3
+
+    def penalties(self) -> list[Penalty]:
+        return [*super().penalties(), penalties.Prefixes(self.prefixes)]
