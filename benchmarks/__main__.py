@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import detection, speed
+from benchmarks import detection, representation, speed
 
 PLACE = Path(__file__).with_name("RESULTS.md")
-PARTS = ("speed", "clean", "contaminated")
+PARTS = ("speed", "clean", "contaminated", "representation")
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 NOTES = {
     "clean": "Trained on normal rows only: AUROC / average precision in %",
@@ -33,7 +33,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     for part in asked.only:
-        keep(part, speed_part() if part == "speed" else detection_part(part, asked.rows, asked.seeds))
+        keep(part, written(part, asked.rows, asked.seeds))
+
+
+def written(part: str, rows: int, seeds: int) -> str:
+    """The text of one part."""
+    if part == "speed":
+        return speed_part()
+    return representation_part(seeds) if part == "representation" else detection_part(part, rows, seeds)
 
 
 def speed_part() -> str:
@@ -48,6 +55,14 @@ def detection_part(protocol: str, rows: int, seeds: int) -> str:
     )
     lines = detection.table(protocol, rows, range(seeds))
     return "\n\n".join([heading(f"Detection, {protocol}"), told, table(NOTES[protocol], lines)])
+
+
+def representation_part(seeds: int) -> str:
+    """Every table of codes, clusters and new rows."""
+    told = f"Mean and standard deviation over {seeds} seeds; one configuration for both sets."
+    return "\n\n".join(
+        [heading("Representation"), told, *(table(*each) for each in representation.tables(range(seeds)))]
+    )
 
 
 def keep(part: str, text: str) -> None:

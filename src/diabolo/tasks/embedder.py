@@ -60,7 +60,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
         z = torch.as_tensor(np.asarray(codes, dtype=np.float32))
         if z.dim() != 2 or z.shape[1] != self._n_features_out:
             raise SchemaMismatch(f"A code has {self._n_features_out} numbers, an array (n, numbers). Got {z.shape}.")
-        return self._new(self._each(z, lambda block: self.autoencoder_.likelihood.best(self._outputs(block))))
+        return self._new(self._each(z, self._decoded))
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with the numbers of the code behind its columns, in place of older ones."""
@@ -73,8 +73,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
     def _n_features_out(self) -> int:
         return self._codes(self.probe_[:1]).shape[1]
 
-    def _outputs(self, z: Tensor) -> Tensor:
-        return outputs(self.autoencoder_, z)
+    def _decoded(self, z: Tensor) -> Tensor:
+        told = outputs(self.autoencoder_, z)  # first, since it says so where there is no one code
+        return self.autoencoder_.likelihood.best(told)
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         """Nothing beyond the autoencoder is needed to encode."""

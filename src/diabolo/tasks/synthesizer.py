@@ -118,7 +118,7 @@ class Synthesizer(Task):
             if not (nameless := _nameless(columns, x)).any():
                 break
             x = torch.where(nameless, told.sample(), x)
-        x = torch.where(_nameless(columns, x), 0.0, x)  # the most frequent category
+        x = torch.where(_nameless(columns, x), 0.0, x).double()  # 0: the most frequent category
         return torch.stack([each.clamp(*_range(column)) for column, each in zip(columns, x.unbind(1), strict=True)], 1)
 
     def _gapped(self, x: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class Synthesizer(Task):
 
         The two-sample test of Lopez-Paz and Oquab (2017, arXiv:1610.06545) with one neighbour.
         """
-        rows = torch.cat((x, torch.where(x.isnan(), torch.nan, new)))
+        rows = torch.cat((x, torch.where(x.isnan(), torch.nan, new.float())))
         points = self.linear_.encoder.features(rows).flatten(1).numpy()  # type: ignore[operator]
         with threadpool_limits(1):
             near = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points, return_distance=False)
