@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import detection, generation, speed
+from benchmarks import detection, generation, representation, speed
 
 PLACE = Path(__file__).with_name("RESULTS.md")
-PARTS = ("speed", "clean", "contaminated", "generation")
+PARTS = ("speed", "clean", "contaminated", "generation", "representation")
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 EPOCHS, IMAGES, DRAWS = 100, 1000, 5000  # of generation
 NOTES = {
@@ -41,7 +41,9 @@ def made(part: str, rows: int, seeds: int) -> str:
     """The text of one part."""
     if part == "speed":
         return speed_part()
-    return generation_part(seeds) if part == "generation" else detection_part(part, rows, seeds)
+    if part == "generation":
+        return generation_part(seeds)
+    return representation_part(seeds) if part == "representation" else detection_part(part, rows, seeds)
 
 
 def speed_part() -> str:
@@ -64,6 +66,14 @@ def generation_part(seeds: int) -> str:
     lines = generation.table("VAE,IWAE,VampPrior,LadderVAE", EPOCHS, 60_000, IMAGES, DRAWS, range(seeds))
     title = f"Dynamically binarised MNIST: bound of one draw and of {DRAWS:,} draws on -log p, in nats per image"
     return "\n\n".join([heading("Generation"), told, table(title, lines)])
+
+
+def representation_part(seeds: int) -> str:
+    """Every table of codes, clusters and new rows."""
+    told = f"Mean and standard deviation over {seeds} seeds; one configuration for both sets."
+    return "\n\n".join(
+        [heading("Representation"), told, *(table(*each) for each in representation.tables(range(seeds)))]
+    )
 
 
 def keep(part: str, text: str) -> None:

@@ -197,6 +197,28 @@ def test_imputer_fills_the_gaps(tmp_path: Path, place: Path) -> None:
         assert "fit detect" in err
 
 
+@pytest.mark.parametrize("task, added", [("embed", "embedder0"), ("cluster", "cluster"), ("denoise", "unit")])
+def test_other_tasks_run_and_are_judged(task: str, added: str, tmp_path: Path, place: Path, new: Path) -> None:
+    command("fit", task, place / "train.csv", "-o", tmp_path / "m", *QUICK)
+    assert added in rows_of(command("run", tmp_path / "m", new)[0])[0]
+    words = ("evaluate", tmp_path / "m", new, "--labels", "unit", "--json")
+    if task == "denoise":
+        assert "of the task Denoiser" in command(*words, code=2)[1]
+    else:
+        assert all(0 <= each["value"] <= 1 for each in json.loads(command(*words)[0]).values())
+    assert "diabolo show" in command("report", tmp_path / "m", new, "-o", tmp_path / "page", code=2)[1]
+
+
+def test_synthesizer_draws_as_many_rows_as_it_is_told(tmp_path: Path, place: Path, new: Path) -> None:
+    _, said = command("fit", "synthesize", place / "train.csv", "-o", tmp_path / "m", *QUICK)
+    assert "1000 -o new.csv" in said
+    rows = rows_of(command("run", tmp_path / "m", "5000")[0])
+    assert len(rows) == 5000 and {row["unit"] for row in rows} == {"left", "right"}
+    assert command("run", tmp_path / "m", "0")[0].strip() == "a,b,c,unit"
+    for wrong in (new, "-3", "9" * 20):
+        assert "DATA is their number" in command("run", tmp_path / "m", "--", wrong, code=2)[1]
+
+
 def test_explain_tells_the_strangest_rows_first(model: Path, new: Path) -> None:
     told = json.loads(command("explain", model, new, "--top", "5", "--json")[0])
     assert sorted(each["row"] for each in told) == [55, 56, 57, 58, 59]

@@ -24,7 +24,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PARAMETRISED: tuple[type[Params], ...] = (*known().values(), Preparation)
 OF_THE_COMMAND_LINE = {"diabolo.__init__", "diabolo.__main__", "diabolo.cli", "diabolo.console", "diabolo.demo"}
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-READ = ("README.md", "docs/index.md", "docs/anomalies.md", "docs/imputing.md")
+PAGES = ("index", "anomalies", "imputing", "denoising", "embedding", "clustering", "synthesizing")
+READ = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//""")
 SET_UP = ("python3.11 -m venv", "pip install", "make ")  # made before any test runs; CI runs `make test`
 

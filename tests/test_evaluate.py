@@ -1,4 +1,4 @@
-"""Figures of detection against scikit-learn and against intervals that are known."""
+"""Figures of detection, clusterings and codes against scikit-learn and against intervals that are known."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
+from sklearn.metrics import (
+    adjusted_rand_score,
+    average_precision_score,
+    f1_score,
+    normalized_mutual_info_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
+from diabolo import Denoiser, Synthesizer
 from diabolo.errors import InvalidData, InvalidParameter
-from diabolo.evaluate import anomalies, detection, importance_bound
+from diabolo.evaluate import anomalies, clustering, copying, detection, embedding, importance_bound, read
 from diabolo.schema import Schema, numbers
 from diabolo.variants import VAE, Vanilla, Variant
 
@@ -200,3 +209,71 @@ def test_importance_bound_needs_one_autoencoder_whose_code_is_drawn(wrong: Varia
         importance_bound(wrong.build(numbers(5)), torch.zeros(1, 5))
     with pytest.raises(InvalidParameter, match="samples"):
         importance_bound(VAE().build(numbers(5)), torch.zeros(1, 5), 0)
+
+
+@pytest.mark.parametrize("kinds, clusters", [(2, 2), (3, 5), (5, 3), (1, 4), (4, 1), (1, 1)])
+def test_clusterings_equal_scikit_learn(kinds: int, clusters: int) -> None:
+    rng = np.random.default_rng(kinds)
+    truth = rng.integers(kinds, size=300)
+    found = np.where(rng.random(300) < 0.5, truth % clusters, rng.integers(clusters, size=300))
+    figures = clustering(truth, found)
+    assert figures["nmi"].value == pytest.approx(normalized_mutual_info_score(truth, found), abs=1e-9)
+    assert figures["ari"].value == pytest.approx(adjusted_rand_score(truth, found), abs=1e-9)
+    assert all(each.low <= each.value + 0.05 and each.value - 0.05 <= each.high for each in figures.values())
+
+
+def test_accuracy_is_that_of_the_best_matching() -> None:
+    """Against every matching there is."""
+    from itertools import permutations
+
+    rng = np.random.default_rng(0)
+    truth, found = rng.integers(4, size=(2, 50))
+    best = max(np.mean(np.array(order)[found] == truth) for order in permutations(range(4)))
+    assert clustering(truth, found)["accuracy"].value == pytest.approx(best)
+    assert clustering(list("abcd" * 5), [3, 2, 0, 1] * 5)["accuracy"].value == 1
+
+
+def test_interval_of_a_clustering_is_as_wide_as_a_share_says() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=1000)
+    figure = clustering(truth, np.where(rng.random(1000) < 0.8, truth, 1 - truth), samples=1000)["accuracy"]
+    assert figure.high - figure.low == pytest.approx(2 * 1.96 * (0.16 / 1000) ** 0.5, rel=0.15)
+
+
+def test_codes_that_tell_and_codes_that_do_not() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(["a", "b", "c"], 300)
+    codes = rng.normal(size=(300, 4))
+    nothing = embedding(labels, codes)
+    told = embedding(labels, codes + 5 * (labels[:, None] == np.array(["a", "b", "c", "a"])))
+    assert all(0.2 < each.value < 0.47 for each in nothing.values())
+    assert all(each.value > 0.97 and each.low <= each.value <= each.high for each in told.values())
+
+
+@pytest.mark.parametrize("labels", [["a"] * 20, ["a"] * 17 + ["b"] * 3, [None, "b"] * 10, []])
+def test_labels_that_codes_cannot_be_compared_with(labels: list[str]) -> None:
+    with pytest.raises(InvalidData, match="label"):
+        embedding(labels, np.zeros((len(labels), 2)))
+
+
+def test_clusters_and_labels_are_of_the_same_rows() -> None:
+    with pytest.raises(InvalidData, match="3 labels and 2 clusters"):
+        clustering([1, 2, 3], [1, 2])
+
+
+def test_copies_are_found() -> None:
+    rows = np.random.default_rng(0).normal(size=(600, 4))
+    train, others = rows[:300], rows[300:]
+    synthesizer = Synthesizer("Linear", random_state=0).fit(train)
+    honest = copying(synthesizer, synthesizer.sample(500), train, others)
+    copied = copying(synthesizer, train[:200] + 0.01, train, others)
+    assert honest["closer_to_training"].low < 0.5 < honest["closer_to_training"].high
+    assert copied["closer_to_training"].value > 0.95
+    assert copied["distance_to_training"].value < 0.1 < copied["distance_to_others"].value
+    with pytest.raises(InvalidData, match="At least 2"):
+        copying(synthesizer, rows, train[:1], others)
+
+
+def test_tasks_without_a_say_in_labels_are_refused() -> None:
+    with pytest.raises(InvalidParameter, match="of the task Denoiser"):
+        read(Denoiser("Linear").fit(np.random.default_rng(0).normal(size=(30, 3))))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from diabolo.checks.tasks import LAWS, Law, Subject
-from diabolo.tasks import TASKS, AnomalyDetector, Imputer
+from diabolo.tasks import TASKS, AnomalyDetector, Clusterer, Denoiser, Embedder, Imputer, Synthesizer
 from diabolo.tasks.task import Task
 from diabolo.thresholds import PeaksOverThreshold
 from diabolo.trainer import Trainer
-from diabolo.variants import Denoising, Masked, Vanilla
+from diabolo.variants import VAE, Denoising, Masked, Vanilla
 
 SHORT = Trainer(epochs=3, batch_size=64)
 EVERY: list[Task] = [
@@ -20,6 +20,11 @@ EVERY: list[Task] = [
     AnomalyDetector(Masked(latent=4, hidden=(8,)), training="contaminated", trainer=SHORT),
     Imputer("Linear"),
     Imputer(Vanilla(latent=2, tied=True), rounds=2, trainer=SHORT),
+    Denoiser(Denoising(latent=4, noise="swap"), trainer=SHORT),
+    Embedder(Vanilla(latent=2, members=2), trainer=SHORT),
+    Clusterer("Linear", clusters=3, by="means"),
+    Synthesizer("Linear", gaps=True),
+    Synthesizer(VAE(latent=2), prior="own", trainer=SHORT),
 ]
 SUBJECTS = [Subject(task) for task in EVERY]  # each is fitted once for all laws
 

@@ -22,6 +22,7 @@ from diabolo.batches import Batches
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.detection import is_heavy
+from diabolo.preparation.fields import Fields
 from diabolo.preparation.survey import Moments, Sample, scattered
 from diabolo.readers import open_source
 from diabolo.schema import UNSEEN, Column, Schema
@@ -630,3 +631,33 @@ def test_preparing_numbers_is_fast(rng: np.random.Generator) -> None:
         start = time.process_time()
         preparation.transform(rows)
         assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.int8(),
+        pa.uint64(),
+        pa.float32(),
+        pa.bool_(),
+        pa.string(),
+        pa.large_string(),
+        pa.date32(),
+        pa.time64("us"),
+        pa.timestamp("ms"),
+        pa.timestamp("us", "Europe/Paris"),
+        pa.dictionary(pa.int32(), pa.large_string()),
+    ],
+    ids=str,
+)
+def test_fields_remember_the_types_of_columns(kind: pa.DataType) -> None:
+    fields = Fields.of(pa.table({"a": pa.nulls(2, kind), "b": pa.nulls(2, pa.list_(pa.int8()))}))
+    again = Fields.from_dict(fields.to_dict())
+    blank = again.blank(Schema(()), 3)
+    assert again == fields and blank.schema.types == [kind, pa.null()] and blank.num_rows == 3
+
+
+def test_fields_of_an_array_are_an_array() -> None:
+    fields = Fields.of(np.ones((2, 3)))
+    blank = fields.blank(Preparation().fit(np.arange(6.0).reshape(2, 3)).schema_, 4)
+    assert blank.shape == (4, 3) and np.isnan(blank).all() and fields.given_back(blank) is blank

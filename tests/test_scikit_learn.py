@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from diabolo.tasks import TASKS, AnomalyDetector, Imputer
+from diabolo.tasks import TASKS, AnomalyDetector, Clusterer, Denoiser, Embedder, Imputer, Synthesizer
 from diabolo.tasks.task import Task
 from diabolo.trainer import Trainer
 from diabolo.variants import Denoising, Vanilla
@@ -14,6 +14,10 @@ SMALL: list[Task] = [
     AnomalyDetector(Denoising(latent=2, hidden=(8,)), trainer=Trainer(epochs=5)),
     AnomalyDetector("Linear", training="contaminated", neighbours=0),
     Imputer(Vanilla(latent=2, tied=True), rounds=2, trainer=Trainer(epochs=3)),
+    Denoiser("Linear"),
+    Embedder(Denoising(latent=2, hidden=(8,)), trainer=Trainer(epochs=5)),
+    Clusterer("Linear", clusters=3, by="means"),
+    Synthesizer("Linear", components=2),
 ]
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from diabolo.errors import DiaboloError, DiaboloWarning
     from diabolo.tasks import load
     from diabolo.tasks.anomaly_detector import AnomalyDetector
+    from diabolo.tasks.clusterer import Clusterer
+    from diabolo.tasks.denoiser import Denoiser
+    from diabolo.tasks.embedder import Embedder
     from diabolo.tasks.imputer import Imputer
+    from diabolo.tasks.synthesizer import Synthesizer
     from diabolo.trainer import Trainer
     from diabolo.variants import Variant
 
@@ -26,9 +30,13 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AnomalyDetector",
+    "Clusterer",
+    "Denoiser",
     "DiaboloError",
     "DiaboloWarning",
+    "Embedder",
     "Imputer",
+    "Synthesizer",
     "Trainer",
     "Variant",
     "check_task",
@@ -38,9 +46,13 @@ __all__ = [
 
 _HOME = {
     "AnomalyDetector": "diabolo.tasks.anomaly_detector",
+    "Clusterer": "diabolo.tasks.clusterer",
+    "Denoiser": "diabolo.tasks.denoiser",
     "DiaboloError": "diabolo.errors",
     "DiaboloWarning": "diabolo.errors",
+    "Embedder": "diabolo.tasks.embedder",
     "Imputer": "diabolo.tasks.imputer",
+    "Synthesizer": "diabolo.tasks.synthesizer",
     "Trainer": "diabolo.trainer",
     "Variant": "diabolo.variants",
     "check_task": "diabolo.checks",

@@ -27,7 +27,7 @@ def look_up(what: str | None) -> Mapping[str, Any]:
     Raises InvalidParameter for a name that leads to nothing.
 
     >>> list(look_up("tasks"))
-    ['detect', 'impute']
+    ['detect', 'impute', 'denoise', 'embed', 'cluster', 'synthesize']
     """
     lists = {"tasks": TASKS, "variants": named()}
     if what is None:

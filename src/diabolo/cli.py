@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,8 @@ from diabolo.console import Command, Talk, emit, outline, signals, table
 from diabolo.errors import Interrupted, InvalidParameter, SchemaMismatch, suggestion
 
 if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
     from diabolo.evaluate import Estimate
     from diabolo.readers import Source
     from diabolo.tasks.anomaly_detector import AnomalyDetector
@@ -86,7 +88,12 @@ def diabolo(
     ),
 )
 def fit(  # noqa: PLR0913 - each option of the command is a parameter
-    task: Annotated[str, typer.Argument(metavar="TASK", help="What for: detect or impute.", show_default=False)],
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK", help="What for: detect, impute, denoise, embed, cluster or synthesize.", show_default=False
+        ),
+    ],
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file to write.")],
     settings: Annotated[
@@ -124,6 +131,7 @@ def fit(  # noqa: PLR0913 - each option of the command is a parameter
         "diabolo run pump.diabolo new.parquet --only-scores --output-format jsonl | head",
         "diabolo run pump.diabolo today.csv -o today.parquet --fdr 0.05 --explain --fail-on-anomaly",
         "zcat gaps.csv.gz | diabolo run fill.diabolo - > filled.csv",
+        "diabolo run twin.diabolo 10000 -o synthetic.csv",
     ),
 )
 def run(  # noqa: PLR0913 - each option of the command is a parameter
@@ -145,9 +153,11 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score every row of DATA, or fill its gaps.
+    """Do for every row of DATA what MODEL is for.
 
-    MODEL says which: a detector adds the columns anomaly_score (nats), p_value and anomaly; an imputer fills in.
+    A detector adds the columns anomaly_score (nats), p_value and anomaly; an imputer fills gaps; a denoiser cleans; an
+    embedder adds the numbers of the code, a clusterer cluster and cluster_probability. For a synthesizer DATA is the
+    number of new rows to draw.
 
     Rows keep their order, and columns that the model does not know are passed through. Memory does not grow with the
     file: at most 8 blocks of 65,536 rows (fewer where there are more than 32 columns) are held at once. Only --fdr
@@ -157,12 +167,13 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
 
     talk = Talk(quiet)
     _check_output(output, data)
-    task, source = load(model), _open(data, format)
+    task = load(model)
+    total, results = _results(task, data, format)
     if only_scores or explain or fdr is not None or fail_on_anomaly:
         _check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
     shown = output != "-" or not sys.stdout.isatty()
-    with talk.progress("Scoring", source.rows, shown) as step:
-        results = stream.watched(stream.results(task, source), step)
+    with talk.progress("Scoring", total, shown) as step:
+        results = stream.watched(results, step)
         if fdr is not None:
             results = stream.controlled(results, fdr)
         if explain:
@@ -207,28 +218,37 @@ def explain(
         print("\n\n".join(map(str, told)))
 
 
-@app.command(cls=Command, epilog=examples("diabolo evaluate pump.diabolo inspected.csv --labels broken"))
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "diabolo evaluate pump.diabolo inspected.csv --labels broken",
+        "diabolo evaluate groups.diabolo known.csv --labels kind",
+    ),
+)
 def evaluate(
     model: Model,
     data: Data,
-    labels: Annotated[str, typer.Option(metavar="COLUMN", help="The column that says which rows are anomalies.")],
+    labels: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The column of known labels; of a detector, which rows are anomalies.")
+    ],
     format: Format = None,
     as_json: Json = False,
 ) -> None:
-    """Compare scores with known labels.
+    """Compare what MODEL says with known labels.
 
-    Labels are 0/1, false/true, normal/anomaly, or 1/-1 where -1 is the anomaly. Every figure has its 95 % bootstrap
-    interval. The column of labels need not have been there in fit.
+    Of a detector: labels are 0/1, false/true, normal/anomaly, or 1/-1 where -1 is the anomaly. Of a clusterer, any
+    labels: how well clusters match them. Of an embedder, any labels: how well codes tell them. Every figure has its
+    95 % bootstrap interval. The column of labels need not have been there in fit.
     """
-    from diabolo import stream
-    from diabolo.evaluate import detection
+    from diabolo import load, stream
+    from diabolo.evaluate import judged, read
 
-    detector, source = _detector(model, "evaluate is"), _open(data, format)
+    task, source = load(model), _open(data, format)
+    names = read(task)
     _check_column(labels, source)
     with Talk().progress("Scoring", source.rows) as step:
-        results = stream.watched(stream.results(detector, source), step)
-        truth, scores, marked = stream.columns(results, labels, "anomaly_score", "anomaly")
-    figures = detection(truth, scores, marked.to_numpy())
+        told = stream.columns(stream.watched(stream.results(task, source), step), labels, *names)
+    figures = judged(task, *told)
     if as_json:
         emit(figures)
     else:
@@ -363,7 +383,7 @@ def _learned(task: Task, output: Path) -> str:
         f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
         f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
         f"{told['difference']:.2g} +- {told['error']:.2g} on {told['rows']} held-out rows\n"
-        f"Wrote {output}. Next: diabolo run {output} NEW_DATA"
+        f"Wrote {output}. Next: diabolo run {output} {'1000 -o new.csv' if task.draws else 'NEW_DATA'}"
     )
 
 
@@ -375,6 +395,21 @@ def _open(data: str, format: str | None) -> Source:
             f"There is no format {format!r}.{suggestion(format, FORMATS)} Use: {', '.join(FORMATS)}."
         )
     return open_source(data, format)
+
+
+def _results(task: Task, data: str, format: str | None) -> tuple[int | None, Iterator[RecordBatch]]:
+    """How many rows there will be, where that is known, and the rows; for a task that draws DATA is their number."""
+    from diabolo import Synthesizer, stream
+
+    if not isinstance(task, Synthesizer):
+        source = _open(data, format)
+        return source.rows, stream.results(task, source)
+    if not (data.isdecimal() and len(data) < 16):
+        raise InvalidParameter(
+            f"This model draws new rows, so that DATA is their number; got {data!r}. Type, for example: diabolo run "
+            "MODEL 1000 -o new.csv"
+        )
+    return int(data), task.batches(int(data))
 
 
 def _check_output(output: Path | str, data: str) -> None:
@@ -403,7 +438,8 @@ def _check_detector(task: Task, what: str) -> None:
 
     if not isinstance(task, AnomalyDetector):
         raise InvalidParameter(
-            f"{what} for detectors; this model is an {type(task).__name__}. Make one: diabolo fit detect DATA -o MODEL"
+            f"{what} for detectors; this is a model of the task {type(task).__name__}. "
+            "Make one: diabolo fit detect DATA -o MODEL"
         )
 
 

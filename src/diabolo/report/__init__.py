@@ -61,7 +61,10 @@ def _page(task: Task, source: Source, labels: str | None, top: int) -> Page:
         completion = Completion(task)
         completion.gather(Held(source.table()) if source.once else source)
         return completions.page(completion, told)
-    raise InvalidParameter(f"There is no report for {type(task).__name__}; there is one for detectors and imputers.")
+    raise InvalidParameter(
+        f"There is no report for {type(task).__name__}; there is one for detectors and imputers. What the model is and "
+        "how it compares with PCA: `diabolo show MODEL`, or card() in Python."
+    )
 
 
 def _source(task: Task, data: Any) -> Source:

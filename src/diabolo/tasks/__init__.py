@@ -7,10 +7,21 @@ from pathlib import Path
 
 from diabolo.params import Params
 from diabolo.tasks.anomaly_detector import AnomalyDetector
+from diabolo.tasks.clusterer import Clusterer
+from diabolo.tasks.denoiser import Denoiser
+from diabolo.tasks.embedder import Embedder
 from diabolo.tasks.imputer import Imputer
+from diabolo.tasks.synthesizer import Synthesizer
 from diabolo.tasks.task import Task
 
-TASKS: dict[str, type[Task]] = {"detect": AnomalyDetector, "impute": Imputer}
+TASKS: dict[str, type[Task]] = {
+    "detect": AnomalyDetector,
+    "impute": Imputer,
+    "denoise": Denoiser,
+    "embed": Embedder,
+    "cluster": Clusterer,
+    "synthesize": Synthesizer,
+}
 
 
 def load(path: str | Path, custom: Iterable[type[Params]] = ()) -> Task:

@@ -14,6 +14,7 @@ from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches
 from diabolo.params import Natural
 from diabolo.randomness import uniform_like
+from diabolo.tasks.measures import missed
 from diabolo.tasks.task import Task
 from diabolo.variants import Variant
 
@@ -67,20 +68,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
         holes = torch.where(uniform_like(x) < HIDDEN, torch.nan, x)
         hidden = holes.isnan() & ~x.isnan()
-        linear = [self._missed(x, hidden, filled) for filled in _trips(self.linear_, holes, TRIPS)]
-        return self._missed(x, hidden, self._fill(holes)), min(linear, key=lambda costs: float(costs.mean()))
-
-    def _missed(self, x: Tensor, hidden: Tensor, filled: Tensor) -> Tensor:
-        """The mean over the hidden values of a row: squared error of numbers, 1 for a wrong category."""
-        wrong = torch.zeros_like(x)
-        for place, column in enumerate(self.preparation_.schema_.columns):
-            true, told = x[:, place], filled[:, place]
-            if column.kind == "count":
-                true, told = (torch.log1p(each.clamp_min(0)) / column.scale for each in (true, told))
-            exact = column.kind in ("number", "count")
-            wrong[:, place] = (told - true).square() if exact else (told.round() != true).to(x.dtype)
-        hidden, wrong = hidden.flatten(1), torch.where(hidden, wrong, 0.0).flatten(1)
-        return wrong.sum(1) / hidden.sum(1).clamp_min(1)
+        schema = self.preparation_.schema_
+        linear = [missed(schema, x, filled, hidden) for filled in _trips(self.linear_, holes, TRIPS)]
+        best = min(linear, key=lambda costs: float(costs.mean()))
+        return missed(schema, x, self._fill(holes), hidden), best
 
     def _verdict(self, x: Tensor) -> Tensor:
         return self._fill(x).double().sum(1)

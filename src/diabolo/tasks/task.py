@@ -29,6 +29,7 @@ from diabolo.batches import Batches, Rows, contents, in_blocks
 from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter
 from diabolo.params import Fraction, Params, Seed
 from diabolo.preparation import Preparation, Streamed
+from diabolo.preparation.fields import Fields
 from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
 from diabolo.schema import Schema
@@ -52,6 +53,7 @@ class Task(Params, ABC):
     likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
+    draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
     on_epoch: ClassVar[Any] = None  # a function of an Epoch; no parameter: `watch` sets it, `clone` forgets it
 
     def watch(self, on_epoch: Callable[[Epoch], None]) -> Self:
@@ -71,6 +73,7 @@ class Task(Params, ABC):
         weight = _weights(sample_weight, rows)
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
+        self.fields_ = Fields.of(rows)
         self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(_counted(rows, weight))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
@@ -78,7 +81,11 @@ class Task(Params, ABC):
             self.autoencoder_ = self._build()
             self.history_ = self._train(train, valid, self.trainer or Trainer())
             self._settle(train, held_out)
+        self._look_back(rows)
         return self
+
+    def _look_back(self, rows: np.ndarray | pa.Table | Source) -> None:
+        """What a fitted task says of the very rows that it learned from, in their order; most say nothing."""
 
     def _further(self, X: Any, sample_weight: Any) -> Rows:
         """Rows for a fitted task to learn from, prepared as those before."""
@@ -254,6 +261,7 @@ class Task(Params, ABC):
             "card": self.card_,
             "seed": self.seed_,
             "named": hasattr(self, "feature_names_in_"),
+            "fields": self.fields_.to_dict(),
         }
         artifact.write(path, manifest, self._tensors())
 
@@ -282,6 +290,7 @@ class Task(Params, ABC):
     def _revive(self, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         schema = Schema.from_dict(manifest["schema"])
         self.preparation_ = Preparation.from_schema(schema)
+        self.fields_ = Fields.from_dict(manifest["fields"])
         self.n_features_in_ = len(schema.sources)
         if manifest["named"]:
             self.feature_names_in_ = np.array(schema.sources, dtype=object)
@@ -322,6 +331,15 @@ class Task(Params, ABC):
         like = X if isinstance(rows, pa.Table) and not isinstance(X, (str, Path, Source)) else rows
         return self.preparation_.inverse_transform(x, like=like, keep=keep)
 
+    def _codes(self, x: Tensor) -> Tensor:
+        """The codes of prepared rows, one row of numbers each."""
+        return codes(self.autoencoder_, x)
+
+    def _new(self, x: Tensor) -> Any:
+        """Prepared rows that nobody gave, in the units and the type of the rows of the fit."""
+        blank = self.fields_.blank(self.preparation_.schema_, len(x))
+        return self.fields_.given_back(self.preparation_.inverse_transform(x, like=blank))
+
     def set_params(self, **params: Any) -> Self:
         """Set parameters; ``variant__latent`` works also where the variant was given by name."""
         nested = {key.partition("__")[0] for key in params if "__" in key}
@@ -350,6 +368,21 @@ def resolve(variant: Variant | str) -> Variant:
 def versions() -> dict[str, str]:
     """What the model was made with; to look it up takes as long as to learn from some hundred rows."""
     return {name: version(name) for name in ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow")}
+
+
+def codes(autoencoder: Autoencoder, x: Tensor) -> Tensor:
+    """The codes of prepared rows, one row of numbers each."""
+    return in_blocks(x, lambda block: autoencoder.encode(block).z.flatten(1))
+
+
+@torch.inference_mode()
+def outputs(autoencoder: Autoencoder, z: Tensor) -> Tensor:
+    """What the decoder makes of codes (n, numbers), for the likelihood to read. Raises InvalidParameter."""
+    if not isinstance(autoencoder, Autoencoder):
+        raise InvalidParameter("An ensemble has no one code to decode. Fit with variant.members=1.")
+    grid = getattr(autoencoder.decoder, "grid", ()) if autoencoder.bottleneck.grid else ()
+    told: Tensor = autoencoder.decoder(z.reshape(len(z), autoencoder.bottleneck.latent, *grid))
+    return told
 
 
 def briefly(trainer: Trainer) -> Trainer:

@@ -1,0 +1,150 @@
+"""How good codes are: for classifiers, for finding groups, and for making new rows; baselines in the same process.
+
+    python -m benchmarks.representation [--seeds 3]
+
+scikit-learn's digits (1,797 rows of 64 pixels; each seed draws another third to test with) and pendigits (UCI, 16
+columns, 7,494 rows to train and 3,498 to test). Everything learns from the training rows without their labels and is
+judged on the test rows. One configuration for both sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from diabolo import Clusterer, Embedder, Synthesizer
+from diabolo.evaluate import clustering
+from diabolo.variants import VAE, Linear, Vanilla
+
+DATA = Path(os.environ.get("DIABOLO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "digits"
+WIDTH = 16  # of a code; at most half the columns
+Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Table = tuple[str, Iterator[list[str]]]
+
+
+def main() -> None:
+    """Print every table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    for title, lines in tables(range(parser.parse_args().seeds)):
+        print(f"\n{title}")
+        for line in lines:
+            print(" | ".join(line), flush=True)
+
+
+def tables(seeds: range) -> Iterator[Table]:
+    """Title and lines of every table."""
+    torch.set_num_threads(2)
+    yield "Codes: kNN (5) / linear probe accuracy in %", table(embedders, embedded, seeds)
+    yield "Clusters, 10 of them: accuracy / NMI / ARI in %", table(clusterers, clustered, seeds)
+    yield "New rows: accuracy in % of a forest trained on them, on real rows", table(synthesizers, synthesized, seeds)
+
+
+def table(methods: Callable, judge: Callable, seeds: range) -> Iterator[list[str]]:
+    """A header, and a line per method with the mean and the spread over the seeds of every figure, set by set."""
+    sets = {name: [make(seed) for seed in seeds] for name, make in SETS.items() if name != "pendigits" or DATA.is_dir()}
+    yield ["method", *sets]
+    for name in methods(0, 2):
+        yield [
+            name,
+            *(
+                cell([judge(methods(*place)[name], *split) for place, split in placed(sets[each], seeds)])
+                for each in sets
+            ),
+        ]
+
+
+def placed(splits: list[Split], seeds: range) -> Iterator[tuple[tuple[int, int], Split]]:
+    """Seed and width of the codes, with the split."""
+    return (((seed, min(WIDTH, split[0].shape[1] // 2)), split) for seed, split in zip(seeds, splits, strict=True))
+
+
+def cell(figures: list[tuple[float, ...]]) -> str:
+    means, spreads = 100 * np.mean(figures, 0), 100 * np.std(figures, 0)
+    return " / ".join(f"{mean:.1f} ± {spread:.1f}" for mean, spread in zip(means, spreads, strict=True))
+
+
+def digits(seed: int) -> Split:
+    images, kinds = load_digits(return_X_y=True)
+    train, test, known, truth = train_test_split(images, kinds, test_size=1 / 3, random_state=seed, stratify=kinds)
+    return train, known, test, truth
+
+
+def pendigits(seed: int) -> Split:
+    with np.load(DATA / "pendigits.npz") as kept:
+        return tuple(kept[name].astype(kind) for name, kind in PARTS.items())
+
+
+PARTS = {"train_x": float, "train_y": int, "test_x": float, "test_y": int}
+SETS = {"digits": digits, "pendigits": pendigits}
+
+
+def embedders(seed: int, width: int) -> dict:
+    return {
+        "rows themselves": FunctionTransformer(),
+        "PCA, same width": make_pipeline(StandardScaler(), PCA(width, random_state=seed)),
+        "Embedder": Embedder(Vanilla(latent=width), random_state=seed),
+    }
+
+
+def embedded(embedder, train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
+    codes, new = embedder.fit_transform(train), embedder.transform(test)
+    probes = KNeighborsClassifier(), make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return tuple(probe.fit(codes, known).score(new, truth) for probe in probes)
+
+
+def clusterers(seed: int, width: int) -> dict:
+    means, mixture = KMeans(10, n_init=3, random_state=seed), GaussianMixture(10, n_init=3, random_state=seed)
+    mixture.set_params(reg_covar=1e-4)
+    return {
+        "k-means, standardised rows": make_pipeline(StandardScaler(), means),
+        "k-means, PCA of width 8": make_pipeline(StandardScaler(), PCA(8, random_state=seed), means),
+        "mixture, PCA of width 8": make_pipeline(StandardScaler(), PCA(8, random_state=seed), mixture),
+        "Clusterer": Clusterer(clusters=10, random_state=seed),
+        "Clusterer, by means": Clusterer(clusters=10, by="means", random_state=seed),
+    }
+
+
+def clustered(
+    clusterer, train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray
+) -> tuple[float, ...]:
+    figures = clustering(truth, clusterer.fit(train).predict(test), samples=2)
+    return tuple(each.value for each in figures.values())
+
+
+def synthesizers(seed: int, width: int) -> dict:
+    return {
+        "real rows": None,
+        "Synthesizer": Synthesizer(random_state=seed),
+        "Synthesizer, Linear": Synthesizer(Linear(), random_state=seed),
+        "Synthesizer, VAE, its own prior": Synthesizer(VAE(), prior="own", random_state=seed),
+    }
+
+
+def synthesized(maker, train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
+    if maker is not None:
+        names = [f"p{place}" for place in range(train.shape[1])]
+        rows = pa.table([*train.T, [f"kind {each}" for each in known]], names=[*names, "kind"])
+        new = maker.fit(rows).sample(len(train))
+        train, known = np.column_stack(new.select(names).columns), [int(each[5:]) for each in new["kind"].to_pylist()]
+    return (RandomForestClassifier(random_state=0).fit(train, known).score(test, truth),)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Embedder: rows in, codes out: few numbers per row that hold what the row holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from torch import Tensor
+
+from diabolo.batches import Batches
+from diabolo.errors import SchemaMismatch
+from diabolo.preparation.fields import framed
+from diabolo.tasks.measures import missed
+from diabolo.tasks.task import Task, outputs
+from diabolo.variants import Variant
+
+
+class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
+    """Turn each row into its code, ``z = encoder(x)``, shape (n, latent), for whatever reads numbers.
+
+    The default variant is ``Vanilla``: on digits and pen strokes its codes serve as well as those that were trained
+    against noise, no noise has to be chosen, and a code is never wider than half a row, so that it is compared with
+    principal components of the same width. ``members`` put their codes side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from diabolo import Embedder
+    >>> t = np.random.default_rng(0).normal(size=(300, 1))
+    >>> rows = np.hstack([t, 2 * t, -t, 3 * t])
+    >>> embedder = Embedder("Linear", random_state=0).set_params(variant__latent=1).fit(rows)
+    >>> codes = embedder.transform(rows)
+    >>> codes.shape, bool(np.abs(embedder.inverse_transform(codes) - rows).max() < 0.01)
+    ((300, 1), True)
+    """
+
+    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Vanilla"
+    measure: ClassVar[str] = (
+        "mean squared error of held-out rows restored from their codes, in standard deviations (of counts: of their "
+        "logarithms); 1 for a wrong category"
+    )
+
+    def transform(self, X: Any) -> Any:
+        """The codes (n, numbers): an array, or where ``X`` is a table a table of its class, with its index."""
+        rows = self.rows(X)
+        kind = np.float32 if getattr(rows, "dtype", None) == np.float32 else np.float64
+        codes = self._codes(self.preparation_.transform(rows)).numpy().astype(kind)
+        return framed(codes, list(self.get_feature_names_out()), X)
+
+    def inverse_transform(self, codes: Any) -> Any:
+        """The rows that codes (n, numbers) stand for, of the type of the rows of the fit.
+
+        Columns that were set aside are missing. Raises SchemaMismatch for codes of another width and InvalidParameter
+        for an ensemble, whose members have a code each.
+        """
+        z = torch.as_tensor(np.asarray(codes, dtype=np.float32))
+        if z.dim() != 2 or z.shape[1] != self._n_features_out:
+            raise SchemaMismatch(f"A code has {self._n_features_out} numbers, an array (n, numbers). Got {z.shape}.")
+        return self._new(self._each(z, self._decoded))
+
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch with the numbers of the code behind its columns, in place of older ones."""
+        codes = self._codes(self._prepared(batch)).numpy()
+        added = dict(zip(self.get_feature_names_out(), map(pa.array, codes.T), strict=True))
+        kept = {name: batch[name] for name in batch.schema.names if name not in added}
+        return pa.RecordBatch.from_pydict(kept | added)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._codes(self.probe_[:1]).shape[1]
+
+    def _decoded(self, z: Tensor) -> Tensor:
+        told = outputs(self.autoencoder_, z)  # first, since it says so where there is no one code
+        return self.autoencoder_.likelihood.best(told)
+
+    def _calibrate(self, train: Batches, held_out: Batches) -> None:
+        """Nothing beyond the autoencoder is needed to encode."""
+
+    def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        schema = self.preparation_.schema_
+        deep, linear = (missed(schema, x, each.best(x)) for each in (self.autoencoder_, self.linear_))
+        return deep, linear
+
+    def _verdict(self, x: Tensor) -> Tensor:
+        return self.autoencoder_.encode(x).z.flatten(1).double().sum(1)
+
+    def _state(self) -> dict[str, Tensor]:
+        return {}
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing was kept."""

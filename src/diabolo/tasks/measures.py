@@ -1,0 +1,30 @@
+"""Measures: what a guess at a row costs, free of units, so that a task and the linear autoencoder can be compared."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from diabolo.schema import Schema
+
+
+def missed(schema: Schema, true: Tensor, told: Tensor, judged: Tensor | None = None) -> Tensor:
+    """The mean cost of the ``judged`` values of each prepared row, shape (n,); by default of all that are known.
+
+    A number costs its squared error in standard deviations, a count that of its logarithm, a category or boolean 1 if
+    it is the wrong one.
+
+    >>> from diabolo.schema import numbers
+    >>> missed(numbers(2), torch.tensor([[0.0, torch.nan]]), torch.tensor([[2.0, 5.0]]))
+    tensor([4.])
+    """
+    judged = ~true.isnan() if judged is None else judged
+    wrong = torch.zeros_like(true)
+    for place, column in enumerate(schema.columns):
+        one, other = true[:, place], told[:, place]
+        if column.kind == "count":
+            one, other = (torch.log1p(each.clamp_min(0)) / column.scale for each in (one, other))
+        exact = column.kind in ("number", "count")
+        wrong[:, place] = (other - one).square() if exact else (other.round() != one).to(true.dtype)
+    judged, wrong = judged.flatten(1), torch.where(judged, wrong, 0.0).flatten(1)
+    return wrong.sum(1) / judged.sum(1).clamp_min(1)

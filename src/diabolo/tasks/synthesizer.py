@@ -1,0 +1,197 @@
+"""Synthesizer: new rows like those it learned from, as many as you ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from diabolo.autoencoder import Autoencoder
+from diabolo.batches import Batch, Batches, drawn
+from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.params import Count
+from diabolo.randomness import seeded, uniform_like
+from diabolo.schema import Column
+from diabolo.tasks.mixture import Mixture, fewest
+from diabolo.tasks.task import TRIALS, Task, codes, outputs
+from diabolo.variants import Variant
+
+LEARNED = 20_000  # training rows whose codes the prior is fitted to
+COMPONENTS = (1, 2, 4, 8, 16, 32, 64)  # Gaussians that are tried where their number is not given
+ROWS = 4096  # new rows drawn at once
+FEW = 20  # training rows that a Gaussian needs at least
+PATTERNS = 4096  # training rows whose gaps are kept
+TRIES = 8  # draws of a category until it is one that has a name
+Codes = Callable[[int], Tensor]
+
+
+class Synthesizer(Task):
+    r"""Draw new rows: a code from the prior, then each value from what the decoder says of it.
+
+    ::
+
+        z ~ p(z)          prior="mixture": Gaussians fitted to the codes of the training rows once the autoencoder is
+                          trained (Ghosh et al., 2020, arXiv:1903.12436); "own": the bottleneck's, as a VAE learns it
+        x ~ p(x | z)      the likelihood, so that rows vary as the data do around their reconstructions
+
+    Numbers stay within the range of the training rows, categories are known ones, and columns that were set aside (ids,
+    free text) are missing. With ``gaps`` new rows lack values as training rows do, in patterns drawn apart from the
+    values.
+
+    New rows are no anonymous rows: nothing here bounds what they tell of a person who is in the training rows. Check
+    with ``diabolo.evaluate.copying`` whether they lie closer to training rows than to others; that finds copies, and
+    proves no privacy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from diabolo import Synthesizer
+    >>> t = np.random.default_rng(0).normal(size=(500, 1))
+    >>> rows = np.hstack([t, 2 * t, -t, 3 * t])
+    >>> new = Synthesizer("Linear", random_state=0).fit(rows).sample(1000)
+    >>> new.shape, bool(np.corrcoef(new.T)[0, 1] > 0.95)
+    ((1000, 4), True)
+    """
+
+    draws: ClassVar[bool] = True
+    measure: ClassVar[str] = (
+        "share of held-out rows, and of as many new ones, whose nearest neighbour is of their own kind: 0.5 where the "
+        "two cannot be told apart, 1 where they can"
+    )
+
+    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Vanilla"
+    prior: Annotated[
+        Literal["mixture", "own"], "what codes are drawn from: Gaussians fitted to codes, or the bottleneck's own prior"
+    ] = "mixture"
+    components: Annotated[Count | None, "Gaussians of the mixture; None: as many as suit the held-out rows"] = None
+    gaps: Annotated[bool, "whether new rows lack values as the training rows do"] = False
+
+    def sample(self, n: int, seed: int = 0) -> Any:
+        """``n`` new rows, of the type of the rows of the fit.
+
+        Equal seeds give equal rows, and the first rows are the same however many are drawn. Raises InvalidParameter
+        for a number below 0.
+        """
+        return self._new(torch.cat(list(self._blocks(n, seed))))
+
+    def batches(self, n: int, seed: int = 0) -> Iterator[pa.RecordBatch]:
+        """The rows of ``sample`` in Arrow batches, of which one at a time is in memory."""
+        for x in self._blocks(n, seed):
+            like = None if self.fields_.kind == "array" else self.fields_.blank(self.preparation_.schema_, len(x))
+            table = self.preparation_.inverse_transform(x, like=like).combine_chunks()
+            yield from table.to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
+
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """As many new rows as the batch has; of its values nothing is used."""
+        self._prepared(batch)  # refuses what is not of the columns of the fit
+        new = pa.Table.from_batches(self.batches(max(len(batch), 1))).combine_chunks().to_batches()[0]
+        return new.slice(0, len(batch))
+
+    def _blocks(self, n: int, seed: int) -> Iterator[Tensor]:
+        """New prepared rows; a block is drawn whole, so that its first rows are the same if fewer are needed."""
+        check_is_fitted(self, "autoencoder_")
+        if not isinstance(n, (int, np.integer)) or n < 0:
+            raise InvalidParameter(f"The number of new rows must be an int >= 0. Got {n!r}.")
+        for start in range(0, max(n, 1), ROWS):
+            with seeded(self.seed_, seed, start), torch.inference_mode():
+                yield self._gapped(self._values(self.autoencoder_, self._prior, ROWS))[: n - start]
+
+    def _prior(self, n: int) -> Tensor:
+        if self.mixture_ is not None:
+            return self.mixture_.sample(n)
+        decoder, bottleneck = self.autoencoder_.decoder, self.autoencoder_.bottleneck
+        return bottleneck.sample(n, getattr(decoder, "grid", ()) if bottleneck.grid else ()).flatten(1)
+
+    def _values(self, autoencoder: Autoencoder, prior: Codes, n: int) -> Tensor:
+        """New prepared rows (n, columns, *grid) without gaps."""
+        told, columns = autoencoder.likelihood(outputs(autoencoder, prior(n))), self.preparation_.schema_.columns
+        x = told.sample()
+        for _ in range(TRIES):
+            if not (nameless := _nameless(columns, x)).any():
+                break
+            x = torch.where(nameless, told.sample(), x)
+        x = torch.where(_nameless(columns, x), 0.0, x).double()  # 0: the most frequent category
+        return torch.stack([each.clamp(*_range(column)) for column, each in zip(columns, x.unbind(1), strict=True)], 1)
+
+    def _gapped(self, x: Tensor) -> Tensor:
+        """The rows with the gaps of training rows, drawn apart from the values."""
+        if not self.gaps:
+            return x
+        chosen = (uniform_like(x.flatten(1)[:, 0]) * len(self.patterns_)).long()
+        return torch.where(self.patterns_[chosen], torch.nan, x)
+
+    def _calibrate(self, train: Batches, held_out: Batches) -> None:
+        outputs(self.autoencoder_, self._codes(next(train.ordered(1)).x))  # says so where there is no one code
+        rows, judged = drawn(train, LEARNED, self.seed_), next(held_out.ordered(TRIALS)).x
+        self.mixture_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "mixture" else None
+        self._linear_mixture = self._fitted(self.linear_, rows, judged)
+        self.patterns_ = drawn(train, PATTERNS, self.seed_).x.isnan() if self.gaps else torch.empty(0).bool()
+
+    def _fitted(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture:
+        """Gaussians of the codes of the rows, as many as make held-out codes most probable."""
+        learned, judged = Batch(codes(autoencoder, rows.x), rows.weight), codes(autoencoder, judged)
+        most = max(1, min(fewest(learned.x), len(rows) // FEW))
+        counts = [self.components] if self.components else [each for each in COMPONENTS if each <= most]
+        tried = (Mixture.of_gaussians(learned, count, self.seed_, starts=1) for count in counts)
+        return max(tried, key=lambda mixture: float(mixture.log_density(judged).mean()))
+
+    def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        deep = self._values(self.autoencoder_, self._prior, len(x))
+        linear = self._values(self.linear_, self._linear_mixture.sample, len(x))
+        return self._told_apart(x, deep), self._told_apart(x, linear)
+
+    def _told_apart(self, x: Tensor, new: Tensor) -> Tensor:
+        """For each row, and the new one beside it, whether the nearest neighbour is of its kind: 0, 1/2 or 1.
+
+        The two-sample test of Lopez-Paz and Oquab (2017, arXiv:1610.06545) with one neighbour.
+        """
+        rows = torch.cat((x, torch.where(x.isnan(), torch.nan, new.float())))
+        points = self.linear_.encoder.features(rows).flatten(1).numpy()  # type: ignore[operator]
+        with threadpool_limits(1):
+            near = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points, return_distance=False)
+        own = np.arange(len(points))
+        other = np.where(near[:, 0] == own, near[:, 1], near[:, 0])
+        alike = torch.from_numpy((other < len(x)) == (own < len(x))).double()
+        return (alike[: len(x)] + alike[len(x) :]) / 2
+
+    def _verdict(self, x: Tensor) -> Tensor:
+        trip = self.autoencoder_(x)
+        cost = trip.nll.double() + sum(trip.code.costs.values())
+        return (
+            cost
+            if self.mixture_ is None
+            else cost - self.mixture_.log_density(self.autoencoder_.encode(x).z.flatten(1))
+        )
+
+    def _state(self) -> dict[str, Tensor]:
+        return {"patterns": self.patterns_} | ({} if self.mixture_ is None else self.mixture_.state())
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        width, shape = self._codes(self.probe_[:1]).shape[1], self.preparation_.schema_.shape
+        self.mixture_ = Mixture.restored(state, width) if self.prior == "mixture" else None
+        self.patterns_ = state["patterns"]
+        if self.gaps and self.patterns_.shape[1:] != shape:
+            raise InvalidData(f"The file keeps gaps of rows of shape {tuple(self.patterns_.shape[1:])}, not {shape}.")
+
+
+def _nameless(columns: tuple[Column, ...], x: Tensor) -> Tensor:
+    """Which values are of the category that stands for all those never seen."""
+    last = [len(column.categories) - 1 if column.kind == "category" else -1 for column in columns]
+    return x == torch.tensor(last).view(-1, *[1] * (x.dim() - 2))
+
+
+def _range(column: Column) -> tuple[float, float]:
+    """The range that the column had in fit, prepared."""
+    if column.kind == "count":
+        return column.low, column.high
+    if column.kind == "number" and column.part in ("value", "elapsed"):
+        return (column.low - column.center) / column.scale, (column.high - column.center) / column.scale
+    return -math.inf, math.inf

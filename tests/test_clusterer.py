@@ -1,0 +1,89 @@
+"""Clusterer: groups that are there are found, numbered, and kept in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from diabolo import Clusterer, Trainer, load
+from diabolo.checks.tasks import made_up
+from diabolo.tasks import task
+from diabolo.variants import Vanilla
+
+PLACES = ([0, 0, 0, 0], [4, 4, 0, 0], [0, 4, 0, 4])
+
+
+def groups(count: int = 100, seed: int = 0) -> np.ndarray:
+    dice = np.random.default_rng(seed)
+    return np.vstack([dice.normal(each, 0.4, size=(count, 4)) for each in PLACES])
+
+
+TRUTH = np.repeat([0, 1, 2], 100)
+
+
+@pytest.mark.parametrize("by", ["mixture", "means"])
+@pytest.mark.parametrize("variant", ["Linear", Vanilla(latent=2, hidden=(16,))])
+@pytest.mark.parametrize("clusters", [3, None])
+def test_groups_are_found(variant, by: str, clusters: int | None) -> None:
+    trainer = Trainer(epochs=40, batch_size=32)
+    clusterer = Clusterer(variant, by=by, clusters=clusters, trainer=trainer, random_state=0).fit(groups())
+    assert clusterer.clusters_ == 3 if clusters or variant == "Linear" else clusterer.clusters_ in (3, 4)
+    assert adjusted_rand_score(TRUTH, clusterer.labels_) > 0.9
+    assert adjusted_rand_score(TRUTH, clusterer.predict(groups(seed=1))) > 0.9
+
+
+def test_labels_are_those_of_the_rows_in_their_order() -> None:
+    rows = np.random.default_rng(1).permutation(groups())
+    clusterer = Clusterer("Linear", clusters=3, random_state=0)
+    labels = clusterer.fit_predict(rows)
+    assert labels is clusterer.labels_ and np.array_equal(labels, clusterer.predict(rows))
+    weighed = clusterer.fit(rows, sample_weight=np.arange(300) % 3)
+    assert weighed.labels_.shape == (300,)  # rows of weight 0 too
+
+
+def test_probabilities_are_ones_and_follow_the_labels() -> None:
+    clusterer = Clusterer("Linear", clusters=3, random_state=0).fit(groups())
+    shares = clusterer.predict_proba(groups(seed=1))
+    assert shares.shape == (300, 3) and shares.sum(1) == pytest.approx(1.0)
+    assert np.array_equal(shares.argmax(1), clusterer.predict(groups(seed=1)))
+    between = clusterer.predict_proba([[2.0, 2.0, 0.0, 0.0]])
+    assert between.max() < shares.max(1).mean()
+
+
+def test_run_tells_cluster_and_probability() -> None:
+    clusterer = Clusterer("Linear", clusters=2, random_state=0).fit(made_up())
+    once = clusterer.run(made_up(9).to_batches()[0])
+    assert once.schema.names[-2:] == ["cluster", "cluster_probability"]
+    assert clusterer.run(once).equals(once)
+
+
+def test_a_file_that_is_streamed_is_labelled_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table(dict(zip("abcd", groups().T, strict=True))), tmp_path / "rows.parquet")
+    monkeypatch.setattr(task, "IN_MEMORY", 1000)
+    clusterer = Clusterer("Linear", clusters=3, random_state=0).fit(tmp_path / "rows.parquet")
+    assert adjusted_rand_score(TRUTH, clusterer.labels_) > 0.9
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    clusterer = Clusterer("Linear", clusters=3, random_state=0).fit(groups())
+    clusterer.save(tmp_path / "m.diabolo")
+    again = load(tmp_path / "m.diabolo")
+    assert np.array_equal(again.labels_, clusterer.labels_) and again.clusters_ == 3
+    assert np.array_equal(again.predict_proba(groups(seed=1)), clusterer.predict_proba(groups(seed=1)))
+
+
+def test_more_clusters_than_different_rows() -> None:
+    clusterer = Clusterer("Linear", clusters=9, random_state=0).fit(np.repeat(groups(1), 4, 0))
+    assert clusterer.clusters_ <= 3 and set(clusterer.labels_) <= set(range(clusterer.clusters_))
+
+
+def test_the_comparison_is_of_equally_many_clusters() -> None:
+    told = Clusterer("Linear", clusters=3, random_state=0).fit(groups()).comparison_
+    assert told["better"] == "neither" and told["deep"] == pytest.approx(told["linear"], abs=1e-6)
+    one = Clusterer("Linear", clusters=1, random_state=0).fit(groups()).comparison_
+    assert told["deep"] < 0.3 * one["deep"]

@@ -1,0 +1,121 @@
+"""Synthesizer: new rows of the type, the range and the dependence of the old ones, and none of theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from diabolo import Synthesizer, Trainer, load
+from diabolo.checks import tasks
+from diabolo.checks.tasks import Subject, made_up
+from diabolo.errors import InvalidParameter, LawBroken
+from diabolo.variants import VAE, Linear, Vanilla
+
+
+def table(count: int = 400) -> pa.Table:
+    dice = np.random.default_rng(0)
+    age = dice.integers(18, 80, count)
+    return pa.table(
+        {
+            "age": pa.array(age, pa.int16()),
+            "pay": pa.array(100.0 * age + dice.normal(0, 100, count)),
+            "kind": pa.array(np.where(age > 50, "old", "young")).dictionary_encode(),
+            "id": [f"no {each}" for each in range(count)],
+            "day": pa.array(np.datetime64("2024-01-01") + dice.integers(0, 300, count)),
+        }
+    )
+
+
+def test_new_rows_are_like_the_old_ones() -> None:
+    rows = table()
+    new = Synthesizer("Linear", random_state=0).fit(rows).sample(2000)
+    assert new.schema.equals(rows.schema) and new["id"].null_count == 2000
+    old, young = (new.filter(pa.compute.equal(new["kind"], kind)).to_pandas() for kind in ("old", "young"))
+    assert len(old) + len(young) == 2000 and old.age.mean() > young.age.mean() + 15
+    frame = new.to_pandas()
+    assert frame.age.between(18, 80).all() and frame.age.corr(frame.pay) > 0.9
+    assert frame.pay.between(rows["pay"].to_numpy().min(), rows["pay"].to_numpy().max()).all()
+    assert frame.day.min() >= rows.to_pandas().day.min() and not frame.drop(columns="id").isna().any(axis=None)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pa.Table, np.ndarray])
+def test_rows_come_in_the_type_of_the_fit_also_once_loaded(kind: Any, tmp_path: Path) -> None:
+    rows: Any = table()
+    if kind is pd.DataFrame:
+        rows = rows.to_pandas()
+    elif kind is np.ndarray:
+        rows = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    synthesizer = Synthesizer("Linear", random_state=0).fit(rows)
+    synthesizer.save(tmp_path / "m.diabolo")
+    new, again = synthesizer.sample(20), load(tmp_path / "m.diabolo").sample(20)
+    assert isinstance(new, kind) and isinstance(again, kind)
+    assert np.array_equal(new, again) if kind is np.ndarray else new.equals(again)
+    if kind is pd.DataFrame:
+        assert new.dtypes.drop("id").equals(rows.dtypes.drop("id"))
+
+
+def test_equal_seeds_give_equal_rows_and_the_first_ones_are_the_same() -> None:
+    synthesizer = Synthesizer("Linear", random_state=0).fit(np.random.default_rng(0).normal(size=(200, 3)))
+    many = synthesizer.sample(5000)
+    assert np.array_equal(many[:70], synthesizer.sample(70)) and len(np.unique(many, axis=0)) > 4900
+    assert not np.array_equal(many[:70], synthesizer.sample(70, seed=1))
+    assert synthesizer.sample(0).shape == (0, 3)
+    blocks = list(synthesizer.batches(5000))
+    assert [len(block) for block in blocks] == [4096, 904]
+    assert np.array_equal(np.c_[tuple(pa.Table.from_batches(blocks).columns)], many)
+
+
+@pytest.mark.parametrize("count", [-1, 2.5, "7"])
+def test_a_number_of_rows_is_needed(count: Any) -> None:
+    with pytest.raises(InvalidParameter, match="int >= 0"):
+        Synthesizer("Linear", random_state=0).fit(table()).sample(count)
+
+
+def test_gaps_come_in_patterns_that_were_there() -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 4))
+    rows[:100, :2] = np.nan
+    whole, gapped = (Synthesizer("Linear", gaps=gaps, random_state=0).fit(rows).sample(2000) for gaps in (False, True))
+    assert np.isfinite(whole).all()
+    missing = np.isnan(gapped)
+    assert missing[:, 0].mean() == pytest.approx(0.25, abs=0.05)
+    assert np.array_equal(missing[:, 0], missing[:, 1]) and not missing[:, 2:].any()
+
+
+def test_the_comparison_knows_good_rows_from_bad_ones() -> None:
+    dice = np.random.default_rng(0)
+    rows = np.outer(dice.normal(size=800), [1, 2, -1, 1]) + 0.1 * dice.normal(size=(800, 4))
+    good = Synthesizer(Linear(latent=2), random_state=0).fit(rows)
+    assert good.comparison_["deep"] == pytest.approx(0.5, abs=0.12)
+    bad = Synthesizer(VAE(latent=2), prior="own", trainer=Trainer(epochs=1), random_state=0).fit(rows)
+    assert bad.comparison_["deep"] > 0.7 and bad.comparison_["better"] == "linear"
+
+
+def test_two_groups_need_more_than_one_gaussian() -> None:
+    dice = np.random.default_rng(0)
+    rows = np.where(dice.random((800, 1)) < 0.5, -5.0, 5.0) * [1, 1, -1] + dice.normal(size=(800, 3))
+    synthesizer = Synthesizer("Linear", random_state=0).fit(rows)
+    between = (np.abs(synthesizer.sample(2000)[:, 0]) < 2).mean()
+    assert len(synthesizer.mixture_.weights) > 1 and between < 0.03
+    one = Synthesizer("Linear", components=1, random_state=0).fit(rows)
+    assert len(one.mixture_.weights) == 1 and (np.abs(one.sample(2000)[:, 0]) < 2).mean() > 0.1
+
+
+def test_an_ensemble_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match="members=1"):
+        Synthesizer(Vanilla(members=2), trainer=Trainer(epochs=1), random_state=0).fit(table())
+
+
+def test_rows_that_depend_on_how_many_there_are_break_a_law() -> None:
+    class Mutant(Synthesizer):
+        def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+            return (
+                super().run(batch) if len(batch) > 5 else super().run(made_up(9).to_batches()[0]).slice(4, len(batch))
+            )
+
+    with pytest.raises(LawBroken, match="in parts of 1"):
+        tasks.rows_stand_alone(Subject(Mutant("Linear")))
