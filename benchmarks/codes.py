@@ -23,9 +23,9 @@ from torch import Tensor
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Rows
 from diabolo.bottlenecks import FiniteScalar
+from diabolo.evaluate import Usage, usage
 from diabolo.randomness import seeded
 from diabolo.schema import numbers
-from diabolo.tokens import Usage, usage
 from diabolo.trainer import Trainer
 from diabolo.variants import FSQ, LFQ, RQVAE, VQVAE, DiscreteVAE, SimVQ, Variant
 

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from diabolo.atoms import atoms, fidelity, mean_max_cosine
 from diabolo.batches import Rows
+from diabolo.evaluate import atoms, fidelity, mean_max_cosine
 from diabolo.preparation import Preparation
 from diabolo.randomness import seeded
 from diabolo.trainer import Trainer

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from diabolo.atoms import atoms, fidelity, mean_max_cosine, sparse_probing
 from diabolo.batches import Rows
 from diabolo.checks import MIXED
 from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.evaluate import atoms, fidelity, mean_max_cosine, sparse_probing
 from diabolo.preparation import Preparation
 from diabolo.schema import Schema, numbers
 from diabolo.variants import Dictionary, TopKDictionary, Vanilla

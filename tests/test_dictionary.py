@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from diabolo import AnomalyDetector, checks
-from diabolo.atoms import atoms, fidelity, mean_max_cosine
 from diabolo.autoencoder import Autoencoder, Bottleneck, Code
 from diabolo.batches import Rows
 from diabolo.bottlenecks import sparse
 from diabolo.checks import KINDS, Case
 from diabolo.dictionary import Dictionary, gain, geometric_median, start
 from diabolo.errors import InvalidParameter, LawBroken
+from diabolo.evaluate import atoms, fidelity, mean_max_cosine
 from diabolo.penalties import AuxK, Gate, Prefixes
 from diabolo.preparation import Streamed
 from diabolo.schema import Schema, numbers

@@ -184,7 +184,7 @@ def test_importance_bound_of_a_row_alone_is_that_among_others(monkeypatch: pytes
     torch.testing.assert_close(together, alone)
     assert autoencoder.training and torch.equal(torch.get_rng_state(), state)
     assert not torch.allclose(together, importance_bound(autoencoder, x, 30, seed=1))
-    monkeypatch.setattr("diabolo.evaluate._CELLS", 50)
+    monkeypatch.setattr("diabolo.evaluate.bound.CELLS", 50)
     assert ((importance_bound(autoencoder, x, 3000) - together).abs() < 1).all()
 
 

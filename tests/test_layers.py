@@ -33,7 +33,7 @@ LAYERS = (
     ("readers", "writers", "preparation"),
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
     ("tasks",),
-    ("explain", "evaluate", "tokens", "atoms", "report", "plots", "export", "stream", "checks", "catalogue"),
+    ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
     ("cli", "console", "demo", "doctor", "__main__"),
 )
 # joblib, scipy and threadpoolctl are scikit-learn's own dependencies.

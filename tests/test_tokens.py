@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from diabolo.errors import InvalidData
-from diabolo.tokens import usage
+from diabolo.evaluate import usage
 
 
 def test_counts_over_all_rows_places_and_heads() -> None:

@@ -5,7 +5,7 @@ makes z sparse. Numbers are judged by half their squared error, in units of the 
 a dictionary could always pay for more numbers in use by a smaller error.
 
 A task's preparation divides every column by its own standard deviation. A dictionary stays one: its atoms are divided
-likewise, and ``diabolo.atoms.atoms(autoencoder, schema)`` multiplies them back. But the error of a column of small
+likewise, and ``diabolo.evaluate.atoms(autoencoder, schema)`` multiplies them back. But the error of a column of small
 variance then counts as much as that of a large one. For one scale for all columns, as is usual for activations of
 language models, leave the preparation out: divide by one number and call ``build(numbers(width))`` and ``train``
 yourself. Rows are not cut off at 5 standard deviations, as other networks see them: a strong feature is no error.
