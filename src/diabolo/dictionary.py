@@ -35,7 +35,7 @@ STEPS = 50  # of Weiszfeld's iteration, which gains a digit in a few
 TINY = 1e-8
 
 
-class Dictionary(nn.Linear):
+class Dictionary(nn.Module):
     """``f' = D z + b`` with columns D_j of length 1: each weight column is divided by its length on the way.
 
     So no step of any optimiser can make the atoms longer, and gradients along an atom are 0 by themselves. Conditions,
@@ -47,11 +47,10 @@ class Dictionary(nn.Linear):
     """
 
     def __init__(self, latent: int, out: int, given: int = 0) -> None:
-        super().__init__(latent + given, out)
+        super().__init__()
         self.latent = latent
-        with torch.no_grad():
-            self.weight.copy_(functional.normalize(torch.randn_like(self.weight), dim=0))
-            self.bias.zero_()
+        self.weight = nn.Parameter(functional.normalize(torch.randn(out, latent + given), dim=0))
+        self.bias = nn.Parameter(torch.zeros(out))
 
     @property
     def atoms(self) -> Float[Tensor, "out latent"]:
@@ -109,7 +108,7 @@ def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> bool:
     batch = drawn(batches, DRAWN, seed)
     features = autoencoder.encoder.features(batch.x).flatten(1)  # type: ignore[operator]
     back.bias.copy_(geometric_median(features, batch.weights))
-    there.bias.sub_(there.weight[:, : back.out_features] @ back.bias)
+    there.bias.sub_(there.weight[:, : len(back.bias)] @ back.bias)
     return True
 
 

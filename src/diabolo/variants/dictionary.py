@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchTopK", "Dictionary", "GatedDictionary", "JumpReLU", "Matryoshka", "TopKDictionary"]
 
-GROWTH = 0.5  # share of the training in which k grows from 1, or a price from 0
+GROWTH = 0.8  # share of the training in which k grows from 1, or a price from 0
 LARGEST = 0.4  # share of numbers in use, from which thresholds would be about 0
 
 
@@ -111,7 +111,7 @@ class TopKDictionary(Atoms):
     """The ``k`` atoms that fit best, and a second chance for dead ones (Gao et al., 2024, arXiv:2406.04093).
 
     For most dictionaries: nothing has to be tuned but the number of atoms per row. In training it grows from 1 to ``k``
-    over the first half of the steps, which finds more atoms than to start with ``k`` (benchmarks/dictionary.py).
+    over the first 80 % of the steps, which finds more atoms than to start with ``k`` (benchmarks/dictionary.py).
     """
 
     k: Annotated[Count, "atoms that a row uses"] = 8
