@@ -50,7 +50,7 @@ def main() -> None:
 
 def tables(seeds: range) -> Iterator[Table]:
     """Title and lines of every table."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the networks are too small for more
     yield "Codes: kNN (5) / linear probe accuracy in %", table(embedders, embedded, seeds)
     yield "Clusters, 10 of them: accuracy / NMI / ARI in %", table(clusterers, clustered, seeds)
     yield "New rows: accuracy in % of a forest trained on them, on real rows", table(synthesizers, synthesized, seeds)
