@@ -110,8 +110,9 @@ def fit(  # noqa: PLR0913 - each option of the command is a parameter
 
     talk = Talk(quiet)
     _check_output(output, data)
-    made = chosen(task, settings or (), seed)
-    _train(made, _open(data, format), output, talk, resume=resume)
+    made, source = chosen(task, settings or (), seed), _open(data, format)
+    _check_names(made, source)
+    _train(made, source, output, talk, resume=resume)
     talk.say(_learned(made, output))
     if as_json:
         emit({"model": str(output), **made.card()})
@@ -203,8 +204,10 @@ def explain(
     told = [replace(each, row=number) for each, number in zip(reasons(detector, picked), numbers, strict=True)]
     if as_json:
         emit([asdict(each) for each in told])
-    else:
+    elif told:
         print("\n\n".join(map(str, told)))
+    else:
+        Talk().say(f"{source.name} has no rows.")
 
 
 @app.command(cls=Command, epilog=examples("diabolo evaluate pump.diabolo inspected.csv --labels broken"))
@@ -225,9 +228,14 @@ def evaluate(
 
     detector, source = _detector(model, "evaluate is"), _open(data, format)
     _check_column(labels, source)
+    if labels in detector.explained_names_:
+        Talk().say(
+            f"Note: The model has learned from the column {labels!r} itself, so these figures say nothing of its worth. "
+            "Fit it without that column."
+        )
     with Talk().progress("Scoring", source.rows) as step:
-        results = stream.watched(stream.results(detector, source), step)
-        truth, scores, marked = stream.columns(results, labels, "anomaly_score", "anomaly")
+        results = stream.watched(stream.results(detector, source, labels), step)
+        truth, scores, marked = stream.columns(results, stream.LABEL, "anomaly_score", "anomaly")
     figures = detection(truth, scores, marked.to_numpy())
     if as_json:
         emit(figures)
@@ -235,25 +243,37 @@ def evaluate(
         print(_figures(figures))
 
 
-@app.command(cls=Command, epilog=examples("diabolo report pump.diabolo new.csv -o report.html"))
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "diabolo report pump.diabolo new.csv -o report.html",
+        "diabolo report pump.diabolo inspected.csv --labels broken",
+    ),
+)
 def report(
     model: Model,
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page to write.")] = Path(
         "report.html"
     ),
+    labels: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="A column of known labels, to compare a detector with.")
+    ] = None,
     format: Format = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a page about MODEL and DATA.
 
-    One file with all that was found; any browser opens it, without a network.
+    One file with all that was found; any browser opens it, without a network. Labels are those of evaluate.
     """
     from diabolo import load
     from diabolo import report as page
 
     _check_output(output, data)
-    page.write(load(model), _open(data, format), output)
+    task, source = load(model), _open(data, format)
+    if labels is not None:
+        _check_detector(task, "--labels is")
+    page.write(task, source, output, labels=labels)
     Talk(quiet).say(f"Wrote {output}")
 
 
@@ -390,6 +410,13 @@ def _check_output(output: Path | str, data: str) -> None:
         raise InvalidParameter(f"-o {output} is the file of DATA itself; name another one.")
 
 
+def _check_names(task: Task, source: Source) -> None:
+    from diabolo import AnomalyDetector, stream
+
+    if isinstance(task, AnomalyDetector):
+        stream.check_names(source.schema.names)
+
+
 def _detector(model: Path, what: str) -> AnomalyDetector:
     from diabolo import load
 
@@ -399,12 +426,13 @@ def _detector(model: Path, what: str) -> AnomalyDetector:
 
 
 def _check_detector(task: Task, what: str) -> None:
-    from diabolo import AnomalyDetector
+    from diabolo import AnomalyDetector, stream
 
     if not isinstance(task, AnomalyDetector):
         raise InvalidParameter(
             f"{what} for detectors; this model is an {type(task).__name__}. Make one: diabolo fit detect DATA -o MODEL"
         )
+    stream.check_names(task.preparation_.schema_.sources)
 
 
 def _row_numbers(text: str) -> list[int]:
