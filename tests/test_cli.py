@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,13 @@ def test_run_writes_nothing_when_a_row_is_bad(model: Path, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("more", [(), ("--fdr", "0.1")])
+def test_run_onto_a_full_disk_names_the_place(more: tuple[str, ...], model: Path, new: Path) -> None:
+    _, err = command("run", model, new, "-o", "/dev/full", "--output-format", "csv", *more, code=1)
+    assert err.strip() == "Error: /dev/full: No space left on device."
+
+
 def test_imputer_fills_the_gaps(tmp_path: Path, place: Path) -> None:
     (tmp_path / "gaps.csv").write_text("a,b,c,unit,name\n1.0,1.5,,left,x\n,0.5,2.0,right,y\n")
     command("fit", "impute", place / "train.csv", "-o", tmp_path / "fill.diabolo")
@@ -322,6 +330,8 @@ def test_doctor(model: Path, tmp_path: Path) -> None:
         (["fit", "detect", "absent.csv", "-o", "m"], 3, "absent.csv"),
         (["fit", "detect", "train.csv", "-o", "absent/m"], 2, "mkdir -p absent"),
         (["fit", "detect", "train.csv", "-o", "."], 2, "is a folder"),
+        (["fit", "detect", "train.csv", "-o", os.devnull], 2, "is a pipe or a device"),
+        (["report", "pump.diabolo", "new.csv", "-o", os.devnull], 2, "is a pipe or a device"),
         (["fit", "detect", "train.csv", "-o", "train.csv"], 2, "the file of DATA"),
         (["fit", "detect", "train.csv", "-o", "m", "--format", "xlsx"], 2, "xlsx"),
         (["run", "absent.diabolo", "new.csv"], 3, "absent.diabolo"),

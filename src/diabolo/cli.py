@@ -157,7 +157,7 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     from diabolo import load, stream
 
     talk = Talk(quiet)
-    _check_output(output, data)
+    _check_output(output, data, rows=True)
     task, source = load(model), _open(data, format)
     if only_scores or explain or fdr is not None or fail_on_anomaly:
         _check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
@@ -230,8 +230,8 @@ def evaluate(
     _check_column(labels, source)
     if labels in detector.explained_names_:
         Talk().say(
-            f"Note: The model has learned from the column {labels!r} itself, so these figures say nothing of its worth. "
-            "Fit it without that column."
+            f"Note: The model has learned from the column {labels!r} itself, so these figures say nothing of its "
+            "worth. Fit it without that column."
         )
     with Talk().progress("Scoring", source.rows) as step:
         results = stream.watched(stream.results(detector, source, labels), step)
@@ -397,13 +397,15 @@ def _open(data: str, format: str | None) -> Source:
     return open_source(data, format)
 
 
-def _check_output(output: Path | str, data: str) -> None:
-    """Raise InvalidParameter before the long work if its result would have no place."""
+def _check_output(output: Path | str, data: str, *, rows: bool = False) -> None:
+    """Raise InvalidParameter before the long work if its result would have no place; only rows go into a pipe."""
     path = Path(output)
     if str(output) == "-":
         return
     if path.is_dir():
         raise InvalidParameter(f"-o {output} is a folder; name a file in it, such as -o {path / 'result'}.")
+    if not rows and path.exists() and not path.is_file():
+        raise InvalidParameter(f"-o {output} is a pipe or a device; name a file.")
     if not path.parent.is_dir():
         raise InvalidParameter(f"There is no folder {path.parent} for -o {output}. Type: mkdir -p {path.parent}")
     if path.exists() and data != "-" and os.path.exists(data) and path.samefile(data):

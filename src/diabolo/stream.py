@@ -12,7 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
@@ -193,12 +193,23 @@ def watched(batches: Iterator[pa.RecordBatch], step: Step) -> Iterator[pa.Record
 def write(batches: Iterator[pa.RecordBatch], path: str, format: str | None = None) -> tuple[int, int | None]:
     """Write all batches to one file: how many rows there were, and how many are marked if they were judged."""
     marked = None
-    with open_sink(path, format) as sink:
+    with _named(path), open_sink(path, format) as sink:
         for batch in batches:
             sink.write(batch)
             if "anomaly" in batch.schema.names:
                 marked = (marked or 0) + batch["anomaly"].true_count
     return sink.rows, marked
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """A full disk is told with the name of the file that it was full for."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, "standard output" if path == "-" else path) from error
 
 
 def columns(batches: Iterator[pa.RecordBatch], *names: str) -> list[pa.ChunkedArray]:
