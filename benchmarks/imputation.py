@@ -4,7 +4,7 @@
 
 Values are hidden completely at random (MCAR) in every column; each method is fitted to the table with its gaps and
 fills them. The figure is the root of the mean squared error of the hidden values, columns scaled to 0 ... 1 by all
-their values (the protocol of HyperImpute, Jarrett et al., 2022, arXiv:2206.07769). The methods of scikit-learn see
+their values (as in the benchmarks of HyperImpute, ICML 2022). The methods of scikit-learn see
 standardised columns and keep their defaults. One configuration for all sets.
 """
 

@@ -33,7 +33,7 @@ EPOCHS = 10
 CORES = os.cpu_count() or 1
 STREAMED = 2_000_000  # rows of the file that is scored by the command
 LARGER = 8_000_000  # rows of the file that is larger than the memory allowed: 1.92 GB decoded
-ALLOWED = 3 << 29  # bytes that a process may allocate while it fits and scores that file
+ALLOWED = 1 << 30  # bytes that a process may allocate while it fits and scores that file
 GROUP = 65_536
 Table = tuple[str, Iterator[list[str]]]
 
