@@ -1,6 +1,6 @@
 """How fast: training, scoring, starting and streaming, each beside its baseline in the same process.
 
-python -m benchmarks.speed [NAME ...]      fit, steps, scoring, one_row, ensemble, start, run; all by default
+python -m benchmarks.speed [NAME ...]      fit, steps, scoring, one_row, ensemble, start, run, larger; all by default
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ WIDTHS = (30, 64, 32, 8, 32, 64, 30)
 EPOCHS = 10
 CORES = os.cpu_count() or 1
 STREAMED = 2_000_000  # rows of the file that is scored by the command
+LARGER = 8_000_000  # rows of the file that is larger than the memory allowed: 1.92 GB decoded
+ALLOWED = 1 << 30  # bytes that a process may allocate while it fits and scores that file
 GROUP = 65_536
 Table = tuple[str, Iterator[list[str]]]
 
@@ -266,12 +268,44 @@ def run() -> Iterator[list[str]]:
             ]  # fmt: skip
 
 
-def _write(place: str, rows: int) -> None:
+def larger() -> Iterator[list[str]]:
+    """``fit`` of one epoch and ``run`` on a file that does not fit into the memory that each is allowed."""
+    yield ["command", "rows", "decoded MB", "allowed MB", "seconds", "rows/s", "peak memory MB"]
+    real = DATA / "30_satellite.npz"
+    if not real.exists():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        model, file, out = (str(Path(folder, name)) for name in ("m.diabolo", "x.parquet", "out.parquet"))
+        _write(file, LARGER, _resampled(real))
+        epochs = ["-p", "trainer.epochs=1"]
+        words = {"fit": ["fit", "detect", file, "-o", model, *epochs], "run": ["run", model, file, "-o", out]}
+        for name, each in words.items():
+            spent, most = process([sys.executable, "-m", "diabolo", *each, "--quiet"], ALLOWED)
+            sizes = [LARGER * COLUMNS * 8 / 1e6, ALLOWED / 1e6]
+            yield [
+                name, f"{LARGER:,}", *(f"{each:,.0f}" for each in sizes), f"{spent.wall:.0f}",
+                f"{LARGER / spent.wall:,.0f}", f"{most / 1e6:.0f}",
+            ]  # fmt: skip
+
+
+def _resampled(real: Path) -> Callable[[int, int], np.ndarray]:
+    """Rows of a real set, drawn again and again, each moved by 5 % of the spread of every column."""
+    with np.load(real) as kept:
+        X = kept["X"][:, :COLUMNS].astype(float)
+
+    def rows(count: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return X[rng.integers(len(X), size=count)] + 0.05 * X.std(0) * rng.normal(size=(count, COLUMNS))
+
+    return rows
+
+
+def _write(place: str, rows: int, drawn: Callable[[int, int], np.ndarray] | None = None) -> None:
     """Rows of 30 columns, a row group at a time."""
     schema = pa.schema([(f"c{i}", pa.float64()) for i in range(COLUMNS)])
     with pq.ParquetWriter(place, schema, use_dictionary=False) as writer:
         for begin in range(0, rows, GROUP):
-            block = _rows(min(GROUP, rows - begin), seed=begin)
+            block = (drawn or _rows)(min(GROUP, rows - begin), begin)
             writer.write_table(pa.table(list(block.T), schema=schema))
 
 
@@ -312,6 +346,7 @@ TABLES: dict[str, tuple[str, Callable[[], Iterator[list[str]]]]] = {
     "ensemble": (f"8 members against 1, {COLUMNS} columns, batch 512", ensemble),
     "start": ("processes that do nothing", start),
     "run": (f"`diabolo run` from Parquet to Parquet, {COLUMNS} columns of 8 bytes", run),
+    "larger": ("`fit` of one epoch and `run` with less memory than the file decodes to (RLIMIT_DATA)", larger),
 }
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from planes import built, curve, equal, some
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -21,33 +22,11 @@ from diabolo import artifact, checkpoints
 from diabolo.batches import Rows
 from diabolo.distributed import World
 from diabolo.errors import Interrupted, InvalidArtifact, InvalidParameter
-from diabolo.randomness import seeded
-from diabolo.schema import numbers
 from diabolo.trainer import Epoch, Trainer
-from diabolo.variants import VQVAE, Denoising, Variant
+from diabolo.variants import VQVAE, Denoising
 
 SCRIPT = Path(__file__).with_name("train_once.py")
 ALONE = World(torch.device("cpu"))
-
-
-def some(rows: int, columns: int = 6, seed: int = 0) -> Tensor:
-    """Rows near a plane of two dimensions."""
-    generator = torch.Generator().manual_seed(seed)
-    plane = torch.randn(2, columns, generator=torch.Generator().manual_seed(99))
-    return torch.randn(rows, 2, generator=generator) @ plane + 0.1 * torch.randn(rows, columns, generator=generator)
-
-
-def built(variant: Variant | None = None, columns: int = 6) -> Any:
-    with seeded(3):
-        return (variant or Denoising(latent=2, hidden=(8,))).build(numbers(columns))
-
-
-def equal(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(each, b.state_dict()[name]) for name, each in a.state_dict().items())
-
-
-def curve(history: list[Epoch]) -> list[Any]:
-    return [(epoch.number, epoch.costs, epoch.valid, epoch.lr) for epoch in history]
 
 
 def test_resume_refuses_another_training(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,13 @@ def test_run_writes_nothing_when_a_row_is_bad(model: Path, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("more", [(), ("--fdr", "0.1")])
+def test_run_onto_a_full_disk_names_the_place(more: tuple[str, ...], model: Path, new: Path) -> None:
+    _, err = command("run", model, new, "-o", "/dev/full", "--output-format", "csv", *more, code=1)
+    assert err.strip() == "Error: /dev/full: No space left on device."
+
+
 def test_imputer_fills_the_gaps(tmp_path: Path, place: Path) -> None:
     (tmp_path / "gaps.csv").write_text("a,b,c,unit,name\n1.0,1.5,,left,x\n,0.5,2.0,right,y\n")
     command("fit", "impute", place / "train.csv", "-o", tmp_path / "fill.diabolo")
@@ -249,6 +257,68 @@ def test_evaluate_says_what_is_wrong_with_the_labels(model: Path, new: Path) -> 
     assert "Allowed: 0/1" in command("evaluate", model, new, "--labels", "unit", code=3)[1]
 
 
+def labelled(new: Path, place: Path, name: str) -> Path:
+    """The new rows with their labels in a column of this name."""
+    place.write_text(new.read_text().replace("broken", name, 1))
+    return place
+
+
+def test_labels_may_have_the_name_of_a_verdict(model: Path, new: Path, tmp_path: Path) -> None:
+    told = labelled(new, tmp_path / "told.csv", "anomaly")
+    assert command("evaluate", model, told, "--labels", "anomaly") == command(
+        "evaluate", model, new, "--labels", "broken"
+    )
+    command("report", model, told, "-o", tmp_path / "r.html", "--labels", "anomaly")
+    assert "Compared with known labels" in (tmp_path / "r.html").read_text()
+
+
+def test_fit_refuses_a_column_with_the_name_of_a_verdict(new: Path, tmp_path: Path) -> None:
+    told = labelled(new, tmp_path / "told.csv", "p_value")
+    _, err = command("fit", "detect", told, "-o", tmp_path / "m", *QUICK, code=3)
+    assert "'p_value'" in err
+    assert not (tmp_path / "m").exists()
+    command("fit", "impute", told, "-o", tmp_path / "m", *QUICK)
+
+
+def test_evaluate_says_when_the_labels_were_learned_from(new: Path, tmp_path: Path) -> None:
+    command("fit", "detect", new, "-o", tmp_path / "m", *QUICK)
+    _, err = command("evaluate", tmp_path / "m", new, "--labels", "broken")
+    assert "Note: The model has learned from the column 'broken' itself" in err
+    command("report", tmp_path / "m", new, "-o", tmp_path / "r.html", "--labels", "broken")
+    assert "has learned from the column" in (tmp_path / "r.html").read_text()
+
+
+def test_labels_of_a_report_are_for_detectors(place: Path, new: Path, tmp_path: Path) -> None:
+    command("fit", "impute", place / "train.csv", "-o", tmp_path / "m", *QUICK)
+    words = ("report", tmp_path / "m", new, "-o", tmp_path / "r.html", "--labels", "broken")
+    assert "fit detect" in command(*words, code=2)[1]
+
+
+def test_a_column_without_a_single_value_is_explained_and_filled(model: Path, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "gap.csv").write_text("a,b,c,unit\n1.0,,2.0,left\n-1.0,,9.0,right\n")
+    told = json.loads(command("explain", model, tmp_path / "gap.csv", "--json")[0])
+    assert sorted(each["row"] for each in told) == [0, 1]
+    command("fit", "impute", place / "train.csv", "-o", tmp_path / "m", *QUICK)
+    rows = rows_of(command("run", tmp_path / "m", tmp_path / "gap.csv")[0])
+    assert all(row["b"] for row in rows)
+
+
+def test_a_table_without_rows_has_nothing_to_explain(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.csv").write_text("a,b,c,unit\n")
+    assert json.loads(command("explain", model, tmp_path / "no.csv", "--json")[0]) == []
+    assert "no.csv has no rows" in command("explain", model, tmp_path / "no.csv")[1]
+
+
+@pytest.mark.parametrize("name", ["one.csv", "one.jsonl"])
+@pytest.mark.parametrize("rows", [0, 1])
+def test_fit_of_too_few_rows_names_the_file(name: str, rows: int, tmp_path: Path) -> None:
+    lines = ["a,b"] + ["1.5,2"] * rows if name == "one.csv" else ['{"a": 1.5, "b": 2}'] * rows + [""]
+    (tmp_path / name).write_text("\n".join(lines) + "\n")
+    _, err = command("fit", "detect", tmp_path / name, "-o", tmp_path / "m", code=3)
+    assert name in err
+    assert not (tmp_path / "m").exists()
+
+
 def test_report_is_one_page(model: Path, new: Path, tmp_path: Path) -> None:
     _, err = command("report", model, new, "-o", tmp_path / "report.html")
     assert "report.html" in err
@@ -282,6 +352,8 @@ def test_doctor(model: Path, tmp_path: Path) -> None:
         (["fit", "detect", "absent.csv", "-o", "m"], 3, "absent.csv"),
         (["fit", "detect", "train.csv", "-o", "absent/m"], 2, "mkdir -p absent"),
         (["fit", "detect", "train.csv", "-o", "."], 2, "is a folder"),
+        (["fit", "detect", "train.csv", "-o", os.devnull], 2, "is a pipe or a device"),
+        (["report", "pump.diabolo", "new.csv", "-o", os.devnull], 2, "is a pipe or a device"),
         (["fit", "detect", "train.csv", "-o", "train.csv"], 2, "the file of DATA"),
         (["fit", "detect", "train.csv", "-o", "m", "--format", "xlsx"], 2, "xlsx"),
         (["run", "absent.diabolo", "new.csv"], 3, "absent.diabolo"),

@@ -83,6 +83,7 @@ def test_system_errors_name_the_file() -> None:
     assert in_words(PermissionError(13, "Permission denied", "/x/y")) == "/x/y: Permission denied."
     assert in_words(OSError(28, "No space left on device")) == "No space left on device."
     assert "memory" in in_words(MemoryError())
+    assert "not enough memory" in in_words(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
 
 
 def test_a_warning_is_a_note() -> None:

@@ -11,48 +11,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from planes import built, equal, some
 from torch import Tensor, nn
 
 from diabolo.batches import Rows
 from diabolo.checkpoints import Moving
 from diabolo.distributed import Replicated, World
 from diabolo.errors import DiaboloWarning, InvalidData, InvalidParameter, TrainingFailed
-from diabolo.randomness import normal_like, seeded
-from diabolo.schema import numbers
-from diabolo.trainer import Epoch, Trainer
+from diabolo.randomness import normal_like
+from diabolo.trainer import Trainer
 from diabolo.variants import VAE, Adversarial, Denoising, Vanilla, Variant
 
 SCRIPT = Path(__file__).with_name("train_once.py")
 ALONE = World(torch.device("cpu"))
 
 
-def some(rows: int, columns: int = 6, seed: int = 0) -> Tensor:
-    """Rows near a plane of two dimensions."""
-    generator = torch.Generator().manual_seed(seed)
-    plane = torch.randn(2, columns, generator=torch.Generator().manual_seed(99))
-    return torch.randn(rows, 2, generator=generator) @ plane + 0.1 * torch.randn(rows, columns, generator=generator)
-
-
-def built(variant: Variant | None = None, columns: int = 6) -> Any:
-    with seeded(3):
-        return (variant or Denoising(latent=2, hidden=(8,))).build(numbers(columns))
-
-
 def state(module: nn.Module) -> dict[str, Tensor]:
     return {name: each.clone() for name, each in module.state_dict().items()}
-
-
-def equal(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(each, b.state_dict()[name]) for name, each in a.state_dict().items())
 
 
 def valid_cost(autoencoder: Any, x: Tensor) -> float:
     with torch.no_grad():
         return float(sum(autoencoder.eval().losses(x).values()).mean())
-
-
-def curve(history: list[Epoch]) -> list[Any]:
-    return [(epoch.number, epoch.costs, epoch.valid, epoch.lr) for epoch in history]
 
 
 # -- learning ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +49,47 @@ def test_an_error_leaves_the_old_file(tmp_path: Path, name: str) -> None:
         raise ZeroDivisionError
     assert place.read_text() == "old"
     assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    with open_sink(tmp_path / "link.csv") as sink:
+        sink.write(TABLE)
+    assert (tmp_path / "link.csv").is_symlink()
+    assert open_source(tmp_path / "real.csv").table().num_rows == 3
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path, failed: bool) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe.csv").read_text()))
+    reader.start()
+    with pytest.raises(ZeroDivisionError) if failed else nullcontext(), open_sink(tmp_path / "pipe.csv") as sink:
+        sink.write(TABLE)
+        if failed:
+            raise ZeroDivisionError
+    reader.join()
+    assert heard[0].startswith("a,s,n\n1.5,")
+    assert [each.is_fifo() for each in tmp_path.iterdir()] == [True]
+
+
+def test_instants_are_written_as_people_write_them(tmp_path: Path) -> None:
+    whole, fraction = (
+        np.array(["2024-02-29T12:30:05", "NaT"], "M8[ns]"),
+        np.array(["2024-02-29T12:30:05.25"] * 2, "M8[ms]"),
+    )
+    with open_sink(tmp_path / "t.csv") as sink:
+        sink.write(pa.table({"whole": whole, "fraction": fraction}))
+    assert (tmp_path / "t.csv").read_text().splitlines()[1:] == [
+        "2024-02-29 12:30:05,2024-02-29 12:30:05.250",
+        ",2024-02-29 12:30:05.250",
+    ]
+
+
+def test_columns_pack_by_themselves(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match="packs by itself"):
+        open_sink(tmp_path / "t.parquet.gz")
 
 
 def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:

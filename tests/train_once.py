@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,19 +24,20 @@ from diabolo.schema import numbers
 from diabolo.trainer import Trainer
 
 RANK = os.environ.get("RANK", "0")
-LIFE = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 class Mortal(Rows):
-    """Rows that kill or stop the process on the way to a batch."""
+    """Rows that kill or stop the process on the way to a batch; only once where a file is named to remember it by."""
 
-    def __init__(self, x: torch.Tensor, at: tuple[int, int] | None, way: str) -> None:
+    def __init__(self, x: torch.Tensor, at: tuple[int, int] | None, way: str, once: str | None) -> None:
         super().__init__(x)
-        self.at, self.way = at, getattr(signal, way)
+        self.at, self.way, self.once = at, getattr(signal, way), once
 
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         for step, batch in enumerate(super().shuffled(size, seed, epoch)):
             if (epoch, step) == self.at:
+                if self.once:
+                    Path(self.once).touch()
                 os.kill(os.getpid(), self.way)
             yield batch
 
@@ -60,11 +62,12 @@ def train(trainer: dict[str, Any], variant: str = "Denoising", rows: int = 213, 
     x = torch.cat([x, x @ torch.randn(4, 3, generator=torch.Generator().manual_seed(8))], 1)
     with seeded(1):
         autoencoder = variants.named()[variant](hidden=(8,), **plan.get("parts", {})).build(numbers(7))
-    mine = (plan.get("life", 0), str(plan.get("rank", 0))) == (LIFE, RANK)
+    once = plan.get("once")
+    mine = str(plan.get("rank", 0)) == RANK and not (once and Path(once).exists())
     if mine and "save" in plan:
         die_in_save(plan["save"], plan["before"])
     at = tuple(plan["at"]) if mine and "at" in plan else None
-    source = Mortal(x[:-40], at, plan.get("way", "SIGKILL"))
+    source = Mortal(x[:-40], at, plan.get("way", "SIGKILL"), once)
     history = Trainer(**trainer).fit(autoencoder, source, Rows(x[-40:]), seed=5)
     digest = hashlib.sha256()
     for name, each in sorted(autoencoder.state_dict().items()):

@@ -117,8 +117,9 @@ def fit(  # noqa: PLR0913 - each option of the command is a parameter
 
     talk = Talk(quiet)
     _check_output(output, data)
-    made = chosen(task, settings or (), seed)
-    _train(made, _open(data, format), output, talk, resume=resume)
+    made, source = chosen(task, settings or (), seed), _open(data, format)
+    _check_names(made, source)
+    _train(made, source, output, talk, resume=resume)
     talk.say(_learned(made, output))
     if as_json:
         emit({"model": str(output), **made.card()})
@@ -166,7 +167,7 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     from diabolo import load, stream
 
     talk = Talk(quiet)
-    _check_output(output, data)
+    _check_output(output, data, rows=True)
     task = load(model)
     total, results = _results(task, data, format)
     if only_scores or explain or fdr is not None or fail_on_anomaly:
@@ -214,8 +215,10 @@ def explain(
     told = [replace(each, row=number) for each, number in zip(reasons(detector, picked), numbers, strict=True)]
     if as_json:
         emit([asdict(each) for each in told])
-    else:
+    elif told:
         print("\n\n".join(map(str, told)))
+    else:
+        Talk().say(f"{source.name} has no rows.")
 
 
 @app.command(
@@ -246,8 +249,14 @@ def evaluate(
     task, source = load(model), _open(data, format)
     names = read(task)
     _check_column(labels, source)
+    if labels in {column.source for column in task.preparation_.schema_.columns}:
+        Talk().say(
+            f"Note: The model has learned from the column {labels!r} itself, so these figures say nothing of its "
+            "worth. Fit it without that column."
+        )
     with Talk().progress("Scoring", source.rows) as step:
-        told = stream.columns(stream.watched(stream.results(task, source), step), labels, *names)
+        results = stream.watched(stream.results(task, source, labels), step)
+        told = stream.columns(results, stream.LABEL, *names)
     figures = judged(task, *told)
     if as_json:
         emit(figures)
@@ -255,25 +264,37 @@ def evaluate(
         print(_figures(figures))
 
 
-@app.command(cls=Command, epilog=examples("diabolo report pump.diabolo new.csv -o report.html"))
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "diabolo report pump.diabolo new.csv -o report.html",
+        "diabolo report pump.diabolo inspected.csv --labels broken",
+    ),
+)
 def report(
     model: Model,
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page to write.")] = Path(
         "report.html"
     ),
+    labels: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="A column of known labels, to compare a detector with.")
+    ] = None,
     format: Format = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a page about MODEL and DATA.
 
-    One file with all that was found; any browser opens it, without a network.
+    One file with all that was found; any browser opens it, without a network. Labels are those of evaluate.
     """
     from diabolo import load
     from diabolo import report as page
 
     _check_output(output, data)
-    page.write(load(model), _open(data, format), output)
+    task, source = load(model), _open(data, format)
+    if labels is not None:
+        _check_detector(task, "--labels is")
+    page.write(task, source, output, labels=labels)
     Talk(quiet).say(f"Wrote {output}")
 
 
@@ -412,17 +433,26 @@ def _results(task: Task, data: str, format: str | None) -> tuple[int | None, Ite
     return int(data), task.batches(int(data))
 
 
-def _check_output(output: Path | str, data: str) -> None:
-    """Raise InvalidParameter before the long work if its result would have no place."""
+def _check_output(output: Path | str, data: str, *, rows: bool = False) -> None:
+    """Raise InvalidParameter before the long work if its result would have no place; only rows go into a pipe."""
     path = Path(output)
     if str(output) == "-":
         return
     if path.is_dir():
         raise InvalidParameter(f"-o {output} is a folder; name a file in it, such as -o {path / 'result'}.")
+    if not rows and path.exists() and not path.is_file():
+        raise InvalidParameter(f"-o {output} is a pipe or a device; name a file.")
     if not path.parent.is_dir():
         raise InvalidParameter(f"There is no folder {path.parent} for -o {output}. Type: mkdir -p {path.parent}")
     if path.exists() and data != "-" and os.path.exists(data) and path.samefile(data):
         raise InvalidParameter(f"-o {output} is the file of DATA itself; name another one.")
+
+
+def _check_names(task: Task, source: Source) -> None:
+    from diabolo import AnomalyDetector, stream
+
+    if isinstance(task, AnomalyDetector):
+        stream.check_names(source.schema.names)
 
 
 def _detector(model: Path, what: str) -> AnomalyDetector:
@@ -434,13 +464,14 @@ def _detector(model: Path, what: str) -> AnomalyDetector:
 
 
 def _check_detector(task: Task, what: str) -> None:
-    from diabolo import AnomalyDetector
+    from diabolo import AnomalyDetector, stream
 
     if not isinstance(task, AnomalyDetector):
         raise InvalidParameter(
             f"{what} for detectors; this is a model of the task {type(task).__name__}. "
             "Make one: diabolo fit detect DATA -o MODEL"
         )
+    stream.check_names(task.preparation_.schema_.sources)
 
 
 def _row_numbers(text: str) -> list[int]:

@@ -59,7 +59,7 @@ def in_words(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is torch's way
         return "There is not enough memory. Close other programs, or give fewer columns or a smaller variant.latent."
     return (
         f"diabolo stopped on a mistake of its own, {type(error).__name__}: {error}. "

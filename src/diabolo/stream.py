@@ -12,14 +12,14 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from diabolo.errors import InvalidData
+from diabolo.errors import InvalidData, SchemaMismatch
 from diabolo.thresholds import false_discovery
 from diabolo.writers import open_sink
 
@@ -32,6 +32,7 @@ T = TypeVar("T")
 Step = Callable[[float, str], None]
 VERDICTS: Final = ("anomaly_score", "p_value", "anomaly", "reasons")
 ROW: Final = "(row)"
+LABEL: Final = "(label)"
 ROWS: Final = 65_536
 VALUES: Final = 1 << 21
 HELD: Final = 8  # two waiting and one in hand on either side of the scoring thread, one in, one out
@@ -65,12 +66,26 @@ def _stop(pool: ThreadPoolExecutor, pending: Iterable[Future[Any]], items: Itera
     pool.shutdown()
 
 
-def results(task: Task, source: Source) -> Iterator[pa.RecordBatch]:
+def results(task: Task, source: Source, labels: str | None = None) -> Iterator[pa.RecordBatch]:
     """What ``task.run`` makes of every block of ``source``; row order is that of the source.
 
-    A source without rows gives one result without rows, so that its columns are known.
+    The column ``labels`` of the source comes last, as ``(label)``: it may have the name of a verdict. A source without
+    rows gives one result without rows, so that its columns are known.
     """
-    return ahead(_run(task, source, ahead(_blocks(source))))
+    return ahead(_run(task, source, ahead(_blocks(source)), labels))
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise SchemaMismatch where columns to learn from have names that ``run`` gives to what it finds.
+
+    A verdict takes the place of such a column in the result, from which the rows to explain are taken.
+    """
+    taken = [name for name in names if name in VERDICTS]
+    if taken:
+        raise SchemaMismatch(
+            f"The column {taken[0]!r} has a name that `run` gives to what it finds ({', '.join(VERDICTS)}). Leave it "
+            "out of the fit if it is a label or comes from an earlier run, or rename it."
+        )
 
 
 def block_rows(columns: int) -> int:
@@ -87,12 +102,15 @@ def _blocks(source: Source) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([], schema=source.schema)
 
 
-def _run(task: Task, source: Source, batches: Generator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _run(
+    task: Task, source: Source, batches: Generator[pa.RecordBatch], labels: str | None
+) -> Iterator[pa.RecordBatch]:
     start = 0
     with closing(batches):
         for batch in batches:
             try:
-                yield task.run(batch) if len(batch) else _header(task, batch.schema)
+                result = task.run(batch) if len(batch) else _header(task, batch.schema)
+                yield result if labels is None else result.append_column(LABEL, batch[labels])
             except InvalidData as error:
                 raise _located(error, task, source, batch, start) from None
             start += len(batch)
@@ -175,12 +193,23 @@ def watched(batches: Iterator[pa.RecordBatch], step: Step) -> Iterator[pa.Record
 def write(batches: Iterator[pa.RecordBatch], path: str, format: str | None = None) -> tuple[int, int | None]:
     """Write all batches to one file: how many rows there were, and how many are marked if they were judged."""
     marked = None
-    with open_sink(path, format) as sink:
+    with _named(path), open_sink(path, format) as sink:
         for batch in batches:
             sink.write(batch)
             if "anomaly" in batch.schema.names:
                 marked = (marked or 0) + batch["anomaly"].true_count
     return sink.rows, marked
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """A full disk is told with the name of the file that it was full for."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, "standard output" if path == "-" else path) from error
 
 
 def columns(batches: Iterator[pa.RecordBatch], *names: str) -> list[pa.ChunkedArray]:

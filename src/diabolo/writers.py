@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import secrets
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -26,6 +27,7 @@ ENDINGS = {
     ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet",
     ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".jsonl": "jsonl", ".ndjson": "jsonl",
 }  # fmt: skip
+TEXTS = ("csv", "tsv", "jsonl")
 TEXT_BYTES = 1 << 30  # decoded text of one batch beyond which writing it out is refused
 
 
@@ -113,11 +115,11 @@ class Sink:
     """
 
     def __init__(self, path: Path | None, encoder: Callable[[BinaryIO, pa.Schema], Encoder], packed: bool) -> None:
-        self.path, self.rows = path, 0
+        self.path, self.rows = None if path is None else path.resolve(), 0  # a link is followed, not replaced
         self._make = encoder
         self._encoder: Encoder | None = None
-        self._part = None if path is None else path.with_name(f".{path.name}.{os.getpid()}.{id(self):x}.part")
-        self._raw = _stdout() if self._part is None else _created(self._part)
+        self._part = None if self.path is None else _beside(self.path)
+        self._raw = _stdout() if self.path is None else _created(self._part or self.path)
         self._file: Any = gzip.GzipFile(fileobj=self._raw, mode="wb") if packed else self._raw
 
     def write(self, rows: pa.RecordBatch | pa.Table) -> None:
@@ -138,20 +140,24 @@ class Sink:
         if self._file is not self._raw:
             self._file.close()
         self._raw.flush()
-        if self._part is None or self.path is None:
+        if self.path is None:
             return
-        os.fsync(self._raw.fileno())
+        if self._part is not None:
+            os.fsync(self._raw.fileno())
         self._raw.close()
-        os.replace(self._part, self.path)
-        _sync(self.path.parent)
+        if self._part is not None:
+            os.replace(self._part, self.path)
+            _sync(self.path.parent)
 
     def discard(self) -> None:
         """Forget what was written."""
         if self._encoder is not None:
             with suppress(OSError, pa.ArrowException):  # the disk may be full: that is why it is discarded
                 self._encoder.close()
+        if self.path is not None:
+            with suppress(OSError):
+                self._raw.close()
         if self._part is not None:
-            self._raw.close()
             self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -179,9 +185,14 @@ def open_sink(path: str | Path, format: str | None = None) -> Sink:
     endings = [] if place is None else [ending.lower() for ending in place.suffixes]
     packed = endings[-1:] == [".gz"]
     known = [ENDINGS[ending] for ending in endings[-1 - packed :] if ending in ENDINGS]
-    name = format or ("csv" if place is None else next(iter(known), "the ending " + "".join(endings)))
+    name = format or ("csv" if place is None else next(iter(known), None))
+    if name is None:
+        told = f"The ending of {path} names no format that can be written"
+        raise InvalidParameter(f"{told}. Choose one of {', '.join(ENCODERS)}.")
     if name not in ENCODERS:
         raise InvalidParameter(f"Rows cannot be written as {name!r}. Choose one of {', '.join(ENCODERS)}.")
+    if packed and name not in TEXTS:
+        raise InvalidParameter(f"{path}: only {', '.join(TEXTS)} are packed as .gz; {name} packs by itself.")
     if place is not None and not place.parent.is_dir():
         raise InvalidParameter(f"There is no folder {place.parent} to write {place.name} into. Make it first.")
     return Sink(place, ENCODERS[name], packed)
@@ -191,9 +202,16 @@ def _stdout() -> Any:
     return sys.stdout.buffer
 
 
+def _beside(path: Path) -> Path | None:
+    """The hidden file that is written first; None for a pipe or a device, which is written to at once."""
+    if path.exists() and not path.is_file():
+        return None
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+
+
 def _created(part: Path) -> BinaryIO:
     try:
-        return part.open("xb")
+        return part.open("wb" if part.exists() else "xb")
     except OSError as error:
         raise InvalidParameter(
             f"{part.parent} cannot be written to: {error.strerror}. Choose another folder."
@@ -230,11 +248,20 @@ def _decoded(column: pa.Array) -> pa.Array:
 
 
 def _flattened(column: pa.Array) -> pa.Array:
-    """A nested column as JSON text."""
+    """A nested column as JSON text; instants without a fraction of a second to whole seconds."""
+    if pa.types.is_timestamp(column.type):
+        return _to_the_second(column)
     if not pa.types.is_nested(column.type):
         return column
     texts = (None if each is None else json.dumps(each, default=str) for each in column.to_pylist())
     return pa.array(texts, pa.string())
+
+
+def _to_the_second(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.timestamp("s", column.type.tz))
+    except pa.ArrowInvalid:  # there are fractions
+        return column
 
 
 def _json(value: Any) -> Any:

@@ -219,13 +219,21 @@ class Preparation(Params):
         return pa.table(self._decoded(x, {name: natural(columns) for name, columns in self._groups().items()}))
 
     def _table_like(self, x: np.ndarray, rows: pa.Table, keep: bool) -> pa.Table:
-        kinds = {field.name: field.type for field in rows.schema}
+        kinds = self._kinds(rows.schema)
         made = self._decoded(x, kinds, {name: grain(rows[name]) for name in kinds if role(kinds[name]) in MOMENTS})
-        for place, field in enumerate(rows.schema):
-            if field.name in made:
-                new = pa.chunked_array([made[field.name]])
-                rows = rows.set_column(place, field, _filled(rows.column(place), new) if keep else new)
-        return rows
+        told = {name: pa.chunked_array([array]) for name, array in made.items()}
+        columns = [
+            column if name not in told else _filled(column, told[name]) if keep else told[name]
+            for name, column in zip(rows.column_names, rows.columns, strict=True)
+        ]
+        fields = [field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)]
+        return pa.table(columns, schema=pa.schema(fields, rows.schema.metadata))
+
+    def _kinds(self, schema: pa.Schema) -> dict[str, pa.DataType]:
+        """The types of columns; of one without a single value, the type that it most plausibly had in fit."""
+        empty = {field.name for field in schema if pa.types.is_null(field.type)}
+        known = {name: natural(columns) for name, columns in self._groups().items() if name in empty}
+        return {field.name: field.type for field in schema} | known
 
     def _array_like(self, x: np.ndarray, rows: np.ndarray, keep: bool) -> np.ndarray:
         self._check_width(rows)
@@ -276,6 +284,8 @@ def _named(rows: np.ndarray, names: tuple[str, ...]) -> pa.Table:
 
 def _filled(given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
     """``given`` with its missing values (null or NaN) taken from ``new``."""
+    if pa.types.is_null(given.type):
+        return new
     missing = given.is_null(nan_is_null=pa.types.is_floating(given.type))
     chosen = pa.compute.if_else(missing, new.cast(given.type), given)
     return chosen if isinstance(chosen, pa.ChunkedArray) else pa.chunked_array([chosen])

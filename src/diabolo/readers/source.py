@@ -86,11 +86,15 @@ class Source(ABC):
         for batch in self.batches():
             held += batch.nbytes
             if held > limit:
-                raise UnreadableFile(
-                    f"{self.name} takes more than {limit >> 20} MiB in memory. Stream it, or take fewer rows."
-                )
+                raise UnreadableFile(f"{self.name} takes more than {limit >> 20} MiB in memory. {self._parts()}")
             read.append(batch)
         return pa.Table.from_batches(read, self.schema)
+
+    def _parts(self) -> str:
+        """What to do with a table that is too large to be held."""
+        if self.once:
+            return "Save it to a file and name that file: a file is streamed."
+        return f"Take it in parts: for rows in diabolo.readers.open_source({self.name!r}).batches(): ..."
 
     def locate(self, row: int) -> str:
         """Where a person finds row number ``row``, for messages."""
@@ -239,7 +243,7 @@ def exactly(file: BinaryIO, size: int) -> bytes:
 
 def rows_at_once(schema: pa.Schema, size: int = ROWS) -> int:
     """How many rows of fixed width make a batch of about 64 MB, at most ``size``."""
-    width = sum(_width(field.type) for field in schema)
+    width = row_bytes(schema)
     if width > ROW_BYTES:
         raise UnreadableFile(
             f"One row takes {width >> 20} MiB; {ROW_BYTES >> 20} MiB is the most. Drop the wide columns."
@@ -288,6 +292,11 @@ def reading(name: str, what: str) -> Iterator[None]:
         raise UnreadableFile(
             f"{name} cannot be read as {what}: {told}. Check that the file is whole and that its format is {what}."
         ) from error
+
+
+def row_bytes(schema: pa.Schema) -> int:
+    """Bytes of a decoded row, at least: text is counted as a few bytes."""
+    return sum(_width(field.type) for field in schema)
 
 
 def _width(kind: pa.DataType) -> int:

@@ -156,8 +156,9 @@ class JsonLines(Source):
         self._rows_left: Iterator[list[Row]] | None = None
         kinds: dict[str, pa.DataType] = {}
         nested: dict[str, str] = {}
-        blocks = self._blocks()
+        blocks, count = self._blocks(), 0
         for rows in blocks:
+            count += len(rows)
             for name in dict.fromkeys(name for row in rows for name in row):
                 kind = _kind([row.get(name) for row in rows])
                 nested |= {name: "nested values"} if kind is None else {}
@@ -165,6 +166,7 @@ class JsonLines(Source):
             if self.once:
                 self._rows_left = _chained(rows, blocks)
                 break
+        self.rows = None if self.once else count
         self.set_aside = nested
         self._learn({name: kind for name, kind in kinds.items() if name not in nested}, any_name=bool(kinds))
 

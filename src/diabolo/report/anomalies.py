@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from diabolo.evaluate import Estimate, detection
+from diabolo.evaluate import Estimate, anomalies, detection
 from diabolo.report import model, strangest
 from diabolo.report.charts import ScoreChart, bar, figure, legend
 from diabolo.report.findings import Findings
@@ -144,8 +144,24 @@ def _labelled(findings: Findings, labels: str) -> Section:
     figures = detection(pa.chunked_array(findings.truth), scores, findings.detector.threshold_.exceeded(scores))
     rows = [_figure(*each) for each in figures.items()]
     told = paragraph("Against the labels in ", name(labels), ". Bars span the 95 % bootstrap intervals, from 0 to 1.")
-    body = joined(told, table(["figure", "value", "", "95 % interval"], rows, numeric=(1, 3), kind="figures"))
+    shown = table(["figure", "value", "", "95 % interval"], rows, numeric=(1, 3), kind="figures")
+    body = joined(told, shown, _caution(findings, labels))
     return Section("labels", "Labels", "Compared with known labels", body)
+
+
+def _caution(findings: Findings, labels: str) -> Markup:
+    """What the figures are worth: that of a score that knows nothing, and what would flatter the model."""
+    strange = int(anomalies(pa.chunked_array(findings.truth)).sum())
+    told = (
+        f"{count(strange, 'row')} of {count(findings.rows)} {'is an anomaly' if strange == 1 else 'are anomalies'} by "
+        "these labels. A score that knows nothing has an AUROC of 0.5 and an average precision of "
+        f"{fixed(strange / findings.rows, 3)}. Where anomalies are rarer, average precision, precision and F1 are "
+        "lower. On rows that the model was fitted to, the figures flatter it."
+    )
+    if labels not in findings.detector.explained_names_:
+        return paragraph(told, kind="note")
+    seen = f"The model has learned from the column {labels!r} itself, so these figures say nothing of its worth. "
+    return joined(paragraph(seen, kind="verdict"), paragraph(told, kind="note"))
 
 
 def _figure(figure: str, at: Estimate) -> list[object]:

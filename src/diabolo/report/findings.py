@@ -11,7 +11,7 @@ import pyarrow as pa
 from diabolo.preparation.survey import scattered
 from diabolo.readers import Source
 from diabolo.schema import Column, Schema
-from diabolo.stream import block_rows, results
+from diabolo.stream import LABEL, VERDICTS, block_rows, check_names, results
 from diabolo.tasks.anomaly_detector import AnomalyDetector
 from diabolo.tasks.imputer import Imputer
 
@@ -126,9 +126,11 @@ class Findings:
 
     def gather(self, source: Source) -> None:
         """Score every row of ``source``."""
-        for result in results(self.detector, source):
-            width = len(result.schema) - 3
-            self.add(pa.table(result).select(range(width)), result.column(width), result.column(width + 2))
+        check_names(self.detector.preparation_.schema_.sources)
+        for result in results(self.detector, source, self.labels):
+            rows = pa.table(result).select([name for name in result.schema.names if name not in (*VERDICTS, LABEL)])
+            self.add(rows, result["anomaly_score"], result["anomaly"])
+            self._remember(result)
 
     def add(self, rows: pa.Table, scores: pa.Array, marked: pa.Array) -> None:
         """Take in scored rows."""
@@ -138,7 +140,6 @@ class Findings:
         self.strangest.add(rows, score, self.rows)
         self.sample.add(rows, -scattered(self.rows, len(score)), self.rows)
         self._blame(rows.filter(marked))
-        self._remember(rows, score)
         self.rows += len(score)
         self.marked += int(mark.sum())
 
@@ -149,11 +150,11 @@ class Findings:
             self.shares += (contributions / contributions.sum(1, keepdims=True)).sum(0)
             self.leading += np.bincount(contributions.argmax(1), minlength=len(self.leading))
 
-    def _remember(self, rows: pa.Table, score: np.ndarray) -> None:
+    def _remember(self, result: pa.RecordBatch) -> None:
         """Labels can be compared with scores only when all are there: about 20 bytes per row."""
         if self.labels is not None:
-            self.truth += rows[self.labels].chunks
-            self.scores.append(score)
+            self.truth.append(result[LABEL])
+            self.scores.append(result["anomaly_score"].to_numpy())
 
 
 class Completion:

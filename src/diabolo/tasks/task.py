@@ -32,6 +32,7 @@ from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.fields import Fields
 from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
+from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
@@ -156,6 +157,8 @@ class Task(Params, ABC):
             raise InvalidData(str(error)) from None
 
     def _remember(self, source: Source) -> Source:
+        if source.rows is not None and source.rows < 2:
+            raise _too_few(source.name, source.rows)
         self.n_features_in_ = len(source.schema.names)
         self.feature_names_in_ = np.array(source.schema.names, dtype=object)
         return source
@@ -173,7 +176,7 @@ class Task(Params, ABC):
             gathered = _gathered(rows)
             if gathered is None:
                 return self._streamed(rows)
-            rows = gathered
+            rows = _at_least_two(gathered, rows.name)
         everything = self._shuffled(self.preparation_.transform(rows), weight, self.seed_)
         count = min(int(everything.rows * self.validation), everything.rows - 1)
         return (everything[count:], everything[:count]) if count > 1 else (everything, everything)
@@ -413,6 +416,8 @@ def _rebuilt(variant: Variant, schema: Schema, weights: Mapping[str, Tensor]) ->
 
 def _gathered(source: Source) -> pa.Table | None:
     """The whole file as a table, or None where it is too large to be held."""
+    if (source.rows or 0) * row_bytes(source.schema) > IN_MEMORY:
+        return None
     batches, size = [], 0
     for batch in source.batches():
         size += batch.nbytes
@@ -456,7 +461,11 @@ def _counted(rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> np.
     return rows[places] if isinstance(rows, np.ndarray) else rows.take(places)
 
 
-def _at_least_two(rows: np.ndarray | pa.Table) -> np.ndarray | pa.Table:
+def _at_least_two(rows: np.ndarray | pa.Table, name: str = "The table") -> np.ndarray | pa.Table:
     if len(rows) < 2:
-        raise InvalidData(f"Found a table with {len(rows)} sample(s); at least 2 rows are needed to learn from.")
+        raise _too_few(name, len(rows))
     return rows
+
+
+def _too_few(name: str, rows: int) -> InvalidData:
+    return InvalidData(f"{name} has {rows} sample(s), that is rows; at least 2 are needed to learn from.")
