@@ -22,7 +22,14 @@ from diabolo.preparation import Preparation
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PARAMETRISED: tuple[type[Params], ...] = (*known().values(), Preparation)
-OF_THE_COMMAND_LINE = {"diabolo.__init__", "diabolo.__main__", "diabolo.cli", "diabolo.console", "diabolo.demo"}
+OF_THE_COMMAND_LINE = {
+    "diabolo.__init__",
+    "diabolo.__main__",
+    "diabolo.arguments",
+    "diabolo.cli",
+    "diabolo.console",
+    "diabolo.demo",
+}
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = ("index", "anomalies", "imputing", "denoising", "embedding", "clustering", "synthesizing")
 READ = ("README.md", *(f"docs/{page}.md" for page in PAGES))

@@ -34,7 +34,7 @@ LAYERS = (
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
     ("tasks",),
     ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
-    ("cli", "console", "demo", "doctor", "__main__"),
+    ("arguments", "cli", "console", "demo", "doctor", "__main__"),
 )
 # joblib, scipy and threadpoolctl are scikit-learn's own dependencies.
 CORE = {"joblib", "numpy", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl", "torch"}

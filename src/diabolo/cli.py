@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,15 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from diabolo import __version__
+from diabolo.arguments import (
+    check_column,
+    check_detector,
+    check_names,
+    check_output,
+    detector_at,
+    open_data,
+    results_of,
+    row_numbers,
+)
 from diabolo.console import Command, Talk, emit, outline, signals, table
-from diabolo.errors import Interrupted, InvalidParameter, SchemaMismatch, suggestion
+from diabolo.errors import Interrupted
 
 if TYPE_CHECKING:
-    from pyarrow import RecordBatch
-
     from diabolo.evaluate import Estimate
     from diabolo.readers import Source
-    from diabolo.tasks.anomaly_detector import AnomalyDetector
     from diabolo.tasks.task import Task
 
 app = typer.Typer(
@@ -116,9 +122,9 @@ def fit(  # noqa: PLR0913 - each option of the command is a parameter
     from diabolo.catalogue import chosen
 
     talk = Talk(quiet)
-    _check_output(output, data)
-    made, source = chosen(task, settings or (), seed), _open(data, format)
-    _check_names(made, source)
+    check_output(output, data)
+    made, source = chosen(task, settings or (), seed), open_data(data, format)
+    check_names(made, source)
     _train(made, source, output, talk, resume=resume)
     talk.say(_learned(made, output))
     if as_json:
@@ -167,11 +173,11 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     from diabolo import load, stream
 
     talk = Talk(quiet)
-    _check_output(output, data, rows=True)
+    check_output(output, data, rows=True)
     task = load(model)
-    total, results = _results(task, data, format)
+    total, results = results_of(task, data, format)
     if only_scores or explain or fdr is not None or fail_on_anomaly:
-        _check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
+        check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
     shown = output != "-" or not sys.stdout.isatty()
     with talk.progress("Scoring", total, shown) as step:
         results = stream.watched(results, step)
@@ -206,12 +212,12 @@ def explain(
     from diabolo import stream
     from diabolo.explain import reasons
 
-    detector, source = _detector(model, "explain is"), _open(data, format)
+    detector, source = detector_at(model, "explain is"), open_data(data, format)
     with Talk().progress("Scoring", source.rows) as step:
         if rows is None:
             numbers, picked = stream.strangest(stream.watched(stream.results(detector, source), step), top)
         else:
-            numbers, picked = stream.picked(source, _row_numbers(rows))
+            numbers, picked = stream.picked(source, row_numbers(rows))
     told = [replace(each, row=number) for each, number in zip(reasons(detector, picked), numbers, strict=True)]
     if as_json:
         emit([asdict(each) for each in told])
@@ -246,9 +252,9 @@ def evaluate(
     from diabolo import load, stream
     from diabolo.evaluate import judged, read
 
-    task, source = load(model), _open(data, format)
+    task, source = load(model), open_data(data, format)
     names = read(task)
-    _check_column(labels, source)
+    check_column(labels, source)
     if labels in {column.source for column in task.preparation_.schema_.columns}:
         Talk().say(
             f"Note: The model has learned from the column {labels!r} itself, so these figures say nothing of its "
@@ -290,10 +296,10 @@ def report(
     from diabolo import load
     from diabolo import report as page
 
-    _check_output(output, data)
-    task, source = load(model), _open(data, format)
+    check_output(output, data)
+    task, source = load(model), open_data(data, format)
     if labels is not None:
-        _check_detector(task, "--labels is")
+        check_detector(task, "--labels is")
     page.write(task, source, output, labels=labels)
     Talk(quiet).say(f"Wrote {output}")
 
@@ -406,91 +412,6 @@ def _learned(task: Task, output: Path) -> str:
         f"{told['difference']:.2g} +- {told['error']:.2g} on {told['rows']} held-out rows\n"
         f"Wrote {output}. Next: diabolo run {output} {'1000 -o new.csv' if task.draws else 'NEW_DATA'}"
     )
-
-
-def _open(data: str, format: str | None) -> Source:
-    from diabolo.readers import FORMATS, open_source
-
-    if format is not None and format not in FORMATS:
-        raise InvalidParameter(
-            f"There is no format {format!r}.{suggestion(format, FORMATS)} Use: {', '.join(FORMATS)}."
-        )
-    return open_source(data, format)
-
-
-def _results(task: Task, data: str, format: str | None) -> tuple[int | None, Iterator[RecordBatch]]:
-    """How many rows there will be, where that is known, and the rows; for a task that draws DATA is their number."""
-    from diabolo import Synthesizer, stream
-
-    if not isinstance(task, Synthesizer):
-        source = _open(data, format)
-        return source.rows, stream.results(task, source)
-    if not (data.isdecimal() and len(data) < 16):
-        raise InvalidParameter(
-            f"This model draws new rows, so that DATA is their number; got {data!r}. Type, for example: diabolo run "
-            "MODEL 1000 -o new.csv"
-        )
-    return int(data), task.batches(int(data))
-
-
-def _check_output(output: Path | str, data: str, *, rows: bool = False) -> None:
-    """Raise InvalidParameter before the long work if its result would have no place; only rows go into a pipe."""
-    path = Path(output)
-    if str(output) == "-":
-        return
-    if path.is_dir():
-        raise InvalidParameter(f"-o {output} is a folder; name a file in it, such as -o {path / 'result'}.")
-    if not rows and path.exists() and not path.is_file():
-        raise InvalidParameter(f"-o {output} is a pipe or a device; name a file.")
-    if not path.parent.is_dir():
-        raise InvalidParameter(f"There is no folder {path.parent} for -o {output}. Type: mkdir -p {path.parent}")
-    if path.exists() and data != "-" and os.path.exists(data) and path.samefile(data):
-        raise InvalidParameter(f"-o {output} is the file of DATA itself; name another one.")
-
-
-def _check_names(task: Task, source: Source) -> None:
-    from diabolo import AnomalyDetector, stream
-
-    if isinstance(task, AnomalyDetector):
-        stream.check_names(source.schema.names)
-
-
-def _detector(model: Path, what: str) -> AnomalyDetector:
-    from diabolo import load
-
-    task = load(model)
-    _check_detector(task, what)
-    return task
-
-
-def _check_detector(task: Task, what: str) -> None:
-    from diabolo import AnomalyDetector, stream
-
-    if not isinstance(task, AnomalyDetector):
-        raise InvalidParameter(
-            f"{what} for detectors; this is a model of the task {type(task).__name__}. "
-            "Make one: diabolo fit detect DATA -o MODEL"
-        )
-    stream.check_names(task.preparation_.schema_.sources)
-
-
-def _row_numbers(text: str) -> list[int]:
-    """The numbers in ``3,17``. Raises InvalidParameter for anything else."""
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = [-1]
-    if min(numbers) < 0:
-        raise InvalidParameter(f"--rows {text} must be numbers from 0 up with commas between them, such as 3,17.")
-    return numbers
-
-
-def _check_column(name: str, source: Source) -> None:
-    names = source.schema.names
-    if name not in names:
-        raise SchemaMismatch(
-            f"{source.name} has no column {name!r}.{suggestion(name, names)} Its columns: {', '.join(names)}."
-        )
 
 
 def _figures(figures: Mapping[str, Estimate]) -> str:

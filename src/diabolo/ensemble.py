@@ -74,7 +74,7 @@ class Ensemble(nn.Module):
         return super().train(mode)
 
     def _copied(self, read: Callable[..., dict[str, Tensor]], x: Tensor, given: Tensor | None) -> dict[str, Tensor]:
-        """What ``_each`` tells, by one trip of as many copies of the rows: a third of the work of calling ``vmap``."""
+        """What ``_each`` tells, by one trip of as many copies of the rows."""
         own = None if given is None else given.repeat(self.members, 1)
         with copied(self.members):
             costs = read(self.stack, x.repeat(self.members, *[1] * (x.dim() - 1)), own)

@@ -1,0 +1,107 @@
+"""What the words of a command stand for: files, models, rows and columns; each is looked at before long work begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diabolo.errors import InvalidParameter, SchemaMismatch, suggestion
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+    from diabolo.readers import Source
+    from diabolo.tasks.anomaly_detector import AnomalyDetector
+    from diabolo.tasks.task import Task
+
+
+def open_data(data: str, format: str | None) -> Source:
+    """The rows of DATA. Raises InvalidParameter for a format that is not known."""
+    from diabolo.readers import FORMATS, open_source
+
+    if format is not None and format not in FORMATS:
+        raise InvalidParameter(
+            f"There is no format {format!r}.{suggestion(format, FORMATS)} Use: {', '.join(FORMATS)}."
+        )
+    return open_source(data, format)
+
+
+def results_of(task: Task, data: str, format: str | None) -> tuple[int | None, Iterator[RecordBatch]]:
+    """How many rows there will be, where that is known, and the rows; for a task that draws DATA is their number."""
+    from diabolo import Synthesizer, stream
+
+    if not isinstance(task, Synthesizer):
+        source = open_data(data, format)
+        return source.rows, stream.results(task, source)
+    if not (data.isdecimal() and len(data) < 16):
+        raise InvalidParameter(
+            f"This model draws new rows, so that DATA is their number; got {data!r}. Type, for example: diabolo run "
+            "MODEL 1000 -o new.csv"
+        )
+    return int(data), task.batches(int(data))
+
+
+def check_output(output: Path | str, data: str, *, rows: bool = False) -> None:
+    """Raise InvalidParameter before the long work if its result would have no place; only rows go into a pipe."""
+    path = Path(output)
+    if str(output) == "-":
+        return
+    if path.is_dir():
+        raise InvalidParameter(f"-o {output} is a folder; name a file in it, such as -o {path / 'result'}.")
+    if not rows and path.exists() and not path.is_file():
+        raise InvalidParameter(f"-o {output} is a pipe or a device; name a file.")
+    if not path.parent.is_dir():
+        raise InvalidParameter(f"There is no folder {path.parent} for -o {output}. Type: mkdir -p {path.parent}")
+    if path.exists() and data != "-" and os.path.exists(data) and path.samefile(data):
+        raise InvalidParameter(f"-o {output} is the file of DATA itself; name another one.")
+
+
+def check_names(task: Task, source: Source) -> None:
+    """Raise SchemaMismatch where a detector is to learn from columns that have the names of verdicts."""
+    from diabolo import AnomalyDetector, stream
+
+    if isinstance(task, AnomalyDetector):
+        stream.check_names(source.schema.names)
+
+
+def detector_at(model: Path, what: str) -> AnomalyDetector:
+    """The detector in the file MODEL. Raises InvalidParameter, naming ``what`` was asked, for another task."""
+    from diabolo import load
+
+    task = load(model)
+    check_detector(task, what)
+    return task
+
+
+def check_detector(task: Task, what: str) -> None:
+    """Raise InvalidParameter, naming ``what`` was asked, for another task than a detector."""
+    from diabolo import AnomalyDetector, stream
+
+    if not isinstance(task, AnomalyDetector):
+        raise InvalidParameter(
+            f"{what} for detectors; this is a model of the task {type(task).__name__}. "
+            "Make one: diabolo fit detect DATA -o MODEL"
+        )
+    stream.check_names(task.preparation_.schema_.sources)
+
+
+def row_numbers(text: str) -> list[int]:
+    """The numbers in ``3,17``. Raises InvalidParameter for anything else."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [-1]
+    if min(numbers) < 0:
+        raise InvalidParameter(f"--rows {text} must be numbers from 0 up with commas between them, such as 3,17.")
+    return numbers
+
+
+def check_column(name: str, source: Source) -> None:
+    """Raise SchemaMismatch for a column that DATA lacks."""
+    names = source.schema.names
+    if name not in names:
+        raise SchemaMismatch(
+            f"{source.name} has no column {name!r}.{suggestion(name, names)} Its columns: {', '.join(names)}."
+        )
