@@ -26,7 +26,7 @@ def test_rows_are_named_by_numbers() -> None:
 
 def test_columns_are_those_of_the_data(table: Path) -> None:
     check_column("flow", open_data(str(table), None))
-    with pytest.raises(SchemaMismatch, match="no column 'flows'.*'flow'"):
+    with pytest.raises(SchemaMismatch, match=r"no column 'flows'.*'flow'"):
         check_column("flows", open_data(str(table), None))
 
 
