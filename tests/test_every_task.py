@@ -23,7 +23,7 @@ EVERY: list[Task] = [
     Denoiser(Denoising(latent=4, noise="swap"), trainer=SHORT),
     Embedder(Vanilla(latent=2, members=2), trainer=SHORT),
     Clusterer("Linear", clusters=3, by="means"),
-    Synthesizer("Linear", gaps=True),
+    Synthesizer("Linear", components=2),
     Synthesizer(VAE(latent=2), prior="own", trainer=SHORT),
 ]
 SUBJECTS = [Subject(task) for task in EVERY]  # each is fitted once for all laws
