@@ -24,7 +24,7 @@ def normal(data_dir: Path, name: str, seed: int, most: int) -> tuple[np.ndarray,
     return rows[:half], rows[half:][:1500]
 
 
-def false_alarms(data_dir: Path, level: float, most: int = 1500, seeds: int = 3, **parameters: Any) -> np.ndarray:
+def false_alarms(data_dir: Path, level: float, most: int = 1500, seeds: int = 6, **parameters: Any) -> np.ndarray:
     """The share of normal rows with p-values up to ``level``, per set."""
     found = []
     for name in SETS:

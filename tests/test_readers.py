@@ -437,7 +437,7 @@ def test_columns_of_one_name_are_refused_where_names_are_kept(tmp_path: Path) ->
 
 def test_a_table_too_large_for_memory(tmp_path: Path) -> None:
     csv_file(tmp_path / "t.csv")
-    with pytest.raises(UnreadableFile, match="Stream it"):
+    with pytest.raises(UnreadableFile, match="Take it in parts"):
         open_source(tmp_path / "t.csv").table(limit=10)
 
 

@@ -247,7 +247,7 @@ class Autoencoder(nn.Module):
 
     def _errors(self, output: Tensor, x: Tensor, observed: Tensor, judged: Tensor) -> Tensor:
         """-log p of each value, times 1 where it is judged and 0 elsewhere; 0 of a missing one."""
-        whole = math.isfinite(x.sum())
+        whole = math.isfinite(x.detach().sum())
         errors = self.likelihood.errors(output, x if whole else torch.where(observed, x, 0.0))
         errors = errors if judged is observed else errors * judged
         return errors if whole else torch.where(observed, errors, 0.0)
@@ -278,4 +278,4 @@ class Autoencoder(nn.Module):
 
 def here(x: Float[Tensor, "n *features"]) -> Bool[Tensor, "n *features"]:
     """Which values are there. Comparing each costs five times as much as the sum that tells that none is NaN."""
-    return torch.ones_like(x, dtype=torch.bool) if math.isfinite(x.sum()) else ~x.isnan()
+    return torch.ones_like(x, dtype=torch.bool) if math.isfinite(x.detach().sum()) else ~x.isnan()

@@ -111,7 +111,7 @@ class TopKDictionary(Atoms):
     """The ``k`` atoms that fit best, and a second chance for dead ones (Gao et al., 2024, arXiv:2406.04093).
 
     For most dictionaries: nothing has to be tuned but the number of atoms per row. In training it grows from 1 to ``k``
-    over the first 80 % of the steps, which finds more atoms than to start with ``k`` (benchmarks/dictionary.py).
+    over the first 80 % of the steps: a row that may use one atom goes to the nearest, as in clustering.
     """
 
     k: Annotated[Count, "atoms that a row uses"] = 8
@@ -137,13 +137,13 @@ class BatchTopK(TopKDictionary):
     """
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return sparse.BatchTopK(self.latent, self.k, self.first(width))
+        return sparse.BatchTopK(self.latent, self.k, self.first(width) / 2)  # low: no row may begin without an atom
 
 
 class JumpReLU(Atoms):
     """A learned threshold per atom, and a price per atom in use (Rajamanoharan et al., 2024, arXiv:2407.14435).
 
-    For the best reconstruction at a given number of atoms, where that number may be found by the weight.
+    For rows that differ in how many atoms they need, where the weight may find that number.
     """
 
     weight: Annotated[NonNegative, "nats per atom in use"] = 0.3
