@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import subprocess
 import time
@@ -65,20 +64,10 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def process(command: Sequence[str], limit: int | None = None) -> tuple[Spent, int]:
-    """What a command took, and the most memory it held, in bytes. Raises CalledProcessError if it fails.
-
-    ``limit`` bounds what it may allocate, in bytes (RLIMIT_DATA: the heap and all private memory that can be written).
-    Arrow then takes its memory from the system, since its own allocator sets 1 GiB aside that it does not use.
-    """
-    pool = {} if limit is None else {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-
-    def bounded() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
+def process(command: Sequence[str]) -> tuple[Spent, int]:
+    """What a command took, and the most memory it held, in bytes. Raises CalledProcessError if it fails."""
     begin = time.perf_counter()
-    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | pool, preexec_fn=bounded)
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(started.pid, 0)
     started.returncode = os.waitstatus_to_exitcode(status)
     if started.returncode:
