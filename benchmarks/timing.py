@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
+
+
+WATCHED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
 
 
 class Spent(NamedTuple):
@@ -65,11 +74,15 @@ def threads(count: int) -> Iterator[None]:
 
 
 def process(command: Sequence[str]) -> tuple[Spent, int]:
-    """What a command took, and the most memory it held, in bytes. Raises CalledProcessError if it fails."""
+    """What a command took, and the most memory it held, in bytes. Raises CalledProcessError if it fails.
+
+    A small process starts it: a process that is started counts the memory of the one that started it as its own.
+    """
     begin = time.perf_counter()
-    started = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    started = subprocess.Popen([sys.executable, "-c", WATCHED, *command], stdout=subprocess.PIPE, text=True)
+    told = started.stdout.read() if started.stdout else ""
     _, status, used = os.wait4(started.pid, 0)
     started.returncode = os.waitstatus_to_exitcode(status)
     if started.returncode:
         raise subprocess.CalledProcessError(started.returncode, command)
-    return Spent(time.perf_counter() - begin, used.ru_utime + used.ru_stime), used.ru_maxrss * 1024
+    return Spent(time.perf_counter() - begin, used.ru_utime + used.ru_stime), int(told) * 1024
