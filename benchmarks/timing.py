@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import torch
 
-
 WATCHED = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
