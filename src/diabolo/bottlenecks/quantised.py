@@ -143,8 +143,8 @@ class Quantised(Nearest):
         first = ~self.counts.any(1)
         chosen = one_hot(tokens, self.codes).to(points.dtype)
         counts, sums = chosen.sum((0, 1)), torch.einsum("nphk,nphd->hkd", chosen, points)
-        self.counts.mul_(self.decay).add_(_added_up(counts), alpha=1 - self.decay)
-        self.sums.mul_(self.decay).add_(_added_up(sums), alpha=1 - self.decay)
+        self.counts.mul_(self.decay).add_(added_up(counts), alpha=1 - self.decay)
+        self.sums.mul_(self.decay).add_(added_up(sums), alpha=1 - self.decay)
         if not self.learned:
             used = self.counts[..., None] > TINY
             self.codebook.copy_(torch.where(used, self.sums / self.counts[..., None].clamp_min(TINY), self.codebook))
@@ -194,7 +194,7 @@ class Spanned(Nearest):
     @torch.no_grad()
     def follow(self, points: Float[Tensor, "n places heads part"], tokens: Int[Tensor, "n places heads"]) -> None:
         """Count the codes, for samples."""
-        self.counts.mul_(0.95).add_(_added_up(one_hot(tokens, self.codes).to(points.dtype).sum((0, 1))), alpha=0.05)
+        self.counts.mul_(0.95).add_(added_up(one_hot(tokens, self.codes).to(points.dtype).sum((0, 1))), alpha=0.05)
 
 
 class Residual(Bottleneck):
@@ -289,7 +289,7 @@ def one_hot(tokens: Tensor, codes: int) -> Tensor:
     return tokens[..., None] == torch.arange(codes, device=tokens.device)
 
 
-def _added_up(part: Tensor) -> Tensor:
+def added_up(part: Tensor) -> Tensor:
     """The sum over all processes of a data-parallel training."""
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(part)
@@ -301,4 +301,4 @@ def _whole_batch(rows: Tensor) -> Tensor:
     total, start = place(len(rows))
     whole = rows.new_zeros(total, *rows.shape[1:])
     whole[start : start + len(rows)] = rows
-    return _added_up(whole)
+    return added_up(whole)

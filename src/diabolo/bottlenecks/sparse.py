@@ -7,11 +7,11 @@ from abc import ABC
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from diabolo.autoencoder import Code
 from diabolo.bottlenecks.continuous import Continuous
+from diabolo.bottlenecks.quantised import added_up
 from diabolo.errors import InvalidParameter
 from diabolo.schedules import Anneal
 
@@ -153,10 +153,3 @@ def _checked(k: int, latent: int) -> float:
 def along(vector: Tensor, h: Tensor) -> Tensor:
     """``vector``, one number per code number, along axis 1 of ``h``."""
     return vector.view(-1, *[1] * (h.dim() - 2))
-
-
-def added_up(part: Tensor) -> Tensor:
-    """The sum over all processes of a data-parallel training."""
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(part)
-    return part

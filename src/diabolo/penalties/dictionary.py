@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from diabolo.autoencoder import Autoencoder, Penalty, Reconstruction
-from diabolo.bottlenecks.sparse import added_up
+from diabolo.bottlenecks.quantised import added_up
 
 if TYPE_CHECKING:
     from jaxtyping import Float
