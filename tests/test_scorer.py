@@ -92,6 +92,13 @@ def test_other_columns_than_numbers_are_refused() -> None:
         fitted(Linear(), table).scorer()
 
 
+def test_flags_can_be_told_to_be_numbers() -> None:
+    x = np.c_[rows(), np.arange(300) % 2]
+    with pytest.raises(InvalidParameter, match=r"'x6'.*likelihoods=\{'x6': 'Normal'\}"):
+        fitted(Linear(), x).scorer()
+    compare(fitted(Linear(), x, likelihoods={"x6": "Normal"}), x[:20])
+
+
 def test_ensembles_are_refused() -> None:
     with pytest.raises(InvalidParameter, match="ensemble"):
         fitted(Vanilla(members=2), rows()).scorer()

@@ -161,7 +161,7 @@ class Moving:
         if decay:
             _scale(weights.matrices, 1 - lr * decay)
         none: list[Tensor] = []
-        torch._foreach_add_(self.counts, 1)
+        torch._foreach_add_(self.counts, 1)  # what torch's fused adamw calls, without its checks: 30 us instead of 50
         torch._fused_adamw_(weights.parts, slopes, self.first, self.second, none, self.counts, lr=lr, **ADAM)
 
     def copies(self) -> list[Tensor]:

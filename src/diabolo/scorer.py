@@ -88,7 +88,10 @@ class _Reading:
         strange = [c.source for c in schema.columns if (c.kind, c.part) != ("number", "value")]
         if strange or schema.grid or schema.given:
             told = f"the column {strange[0]!r} is none" if strange else f"these are {schema.kind}s or have conditions"
-            raise InvalidParameter(f"A scorer reads rows of numbers; {told}. Call anomaly_score with the whole table.")
+            fix = f", or, if it holds numbers, fit with likelihoods={{{strange[0]!r}: 'Normal'}}" if strange else ""
+            raise InvalidParameter(
+                f"A scorer reads rows of numbers; {told}. Call anomaly_score with the whole table{fix}."
+            )
         self.sources = schema.sources
         self.kept = np.array([schema.sources.index(column.source) for column in schema.columns])
         self.whole = list(self.kept) == list(range(len(schema.sources)))
