@@ -31,9 +31,9 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tasks": ("Tasks", ("tasks",)),
     "around": (
         "Around a task",
-        ("explain", "evaluate", "report", "stream", "checks", "catalogue", "doctor"),
+        ("explain", "regions", "evaluate", "report", "stream", "checks", "catalogue", "doctor"),
     ),
-    "data": ("Data", ("schema", "readers", "writers", "preparation")),
+    "data": ("Data", ("schema", "readers", "writers", "grids", "images", "preparation")),
     "training": ("Training", ("variants", "trainer", "batches", "checkpoints", "distributed", "schedules")),
     "decisions": ("Decisions", ("thresholds", "evidence", "scorer")),
     "parts": (

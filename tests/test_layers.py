@@ -30,16 +30,16 @@ LAYERS = (
         "neighbours",
         "ensemble",
     ),
-    ("readers", "writers", "preparation"),
+    ("grids", "images", "readers", "writers", "preparation"),
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
     ("tasks",),
-    ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
+    ("regions", "explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
     ("arguments", "cli", "console", "demo", "doctor", "__main__"),
 )
 # joblib, scipy and threadpoolctl are scikit-learn's own dependencies.
 CORE = {"joblib", "numpy", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl", "torch"}
 # Where anything else may be imported; jaxtyping only for the type checker.
-ELSEWHERE = {"rich": {"console"}, "typer": {"cli", "console"}}
+ELSEWHERE = {"PIL": {"images"}, "rich": {"console"}, "typer": {"cli", "console"}}
 FREE_OF_TORCH = ("errors", "params", "schema")
 
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}

@@ -384,7 +384,7 @@ def test_a_truncated_file_is_told_so(tmp_path: Path, name: str) -> None:
     [
         ("o.npy", np.array([[1, "a"]], dtype=object), "holds '|O'"),
         ("c.npy", np.zeros((2, 2), complex), "holds '<c16'"),
-        ("d.npy", np.zeros((2, 3, 4)), "the shape (2, 3, 4)"),
+        ("d.npy", np.zeros((2, 3, 4, 5, 6)), "the shape (2, 3, 4, 5, 6)"),
     ],
 )
 def test_arrays_that_are_no_tables(tmp_path: Path, name: str, array: np.ndarray, told: str) -> None:

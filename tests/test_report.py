@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import math
 import re
 from collections.abc import Callable
@@ -15,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from diabolo import AnomalyDetector, Imputer, report
+from diabolo import AnomalyDetector, Denoiser, Imputer, report
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.readers import open_source
-from diabolo.report import model, words
+from diabolo.report import model, pictures, words
 from diabolo.report.charts import CurveChart, MapChart, ScoreChart, Spot, spark
 from diabolo.report.findings import Kept, Spectrum, is_new
 from diabolo.report.markup import cell, joined, name, tag
@@ -402,3 +403,66 @@ def test_markup_escapes_everything_else() -> None:
     assert name("a\x00\ud800_b") == "<bdi>a��_<wbr/>b</bdi>"
     assert cell("−1.5 × 10⁻⁷") == '<span class="figure">−1.5 × 10⁻⁷</span>'
     assert cell("1<2") == "<bdi>1&lt;2</bdi>"
+
+
+def images(rows: int, seed: int = 0) -> np.ndarray:
+    """Two channels of smooth patterns, 9 x 7."""
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(rows, 3)) @ rng.normal(size=(3, 126)) + 0.1 * rng.normal(size=(rows, 126))).reshape(
+        rows, 2, 9, 7
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 7), (2, 63)], ids=["image", "series"])
+def test_what_is_strange_is_drawn(shape: tuple[int, ...], tmp_path: Path) -> None:
+    rows = images(200).reshape(200, *shape)
+    detector = AnomalyDetector("Linear", random_state=0).fit(rows)
+    rows[7] += 20 * (np.arange(126).reshape(shape) == 30)
+    report.write(detector, rows, tmp_path / "r.html", top=2)
+    page = Parsed((tmp_path / "r.html").read_text())
+    assert ("img" if len(shape) == 3 else "path") in page.elements
+    assert any(text.startswith("Row 7") for text in page.texts)
+    assert (tmp_path / "r.html").stat().st_size < LIMIT
+
+
+def test_pictures_are_png() -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (5, 3, 3)).astype(float)
+    pil = pytest.importorskip("PIL.Image")
+    assert np.array_equal(np.asarray(pil.open(io.BytesIO(pictures.png(drawn)))), drawn)
+
+
+def test_large_images_are_shrunk_to_means() -> None:
+    values = np.arange(200.0 * 100).reshape(200, 100)
+    small = pictures.shrunk(values)
+    assert small.shape == (66, 33)
+    assert np.isclose(small[0, 0], values[:3, :3].mean())
+    assert np.array_equal(pictures.shrunk(values[:72, :72]), values[:72, :72])
+
+
+def test_heat_is_where_it_is() -> None:
+    heat = np.zeros((4, 4))
+    heat[1, 2] = 3.0
+    marked = pictures.heated(np.zeros((4, 4, 3)), heat)
+    assert np.array_equal(marked[1, 2], pictures.MARK)
+    assert np.array_equal(marked[0, 0], [150, 150, 150])
+
+
+def test_filled_images_are_shown_before_and_after(tmp_path: Path) -> None:
+    rows = images(60)
+    imputer = Imputer("Linear", random_state=0).fit(rows)
+    rows[5, :, 2:4, 2:4] = np.nan
+    report.write(imputer, rows, tmp_path / "r.html")
+    page = Parsed((tmp_path / "r.html").read_text())
+    assert "8 gaps filled" in page.texts
+    assert page.elements.count("img") == 3
+
+
+@pytest.mark.parametrize("kind", ["table", "image"])
+def test_a_denoiser_tells_what_it_changed(kind: str, tmp_path: Path) -> None:
+    rows = rows_of(120) if kind == "table" else images(120)
+    denoiser = Denoiser("Linear", random_state=0).fit(rows)
+    report.write(denoiser, rows, tmp_path / "r.html")
+    page = Parsed((tmp_path / "r.html").read_text())
+    assert "120 rows cleaned" in page.texts
+    assert ("img" in page.elements) == (kind == "image")
+    assert "Changes by column" in page.texts

@@ -93,7 +93,7 @@ def test_ahead_stops_after_the_item_in_hand() -> None:
 
 @pytest.mark.parametrize(("columns", "rows"), [(0, 65_536), (30, 65_536), (64, 32_768), (10_000, 209), (10**8, 1)])
 def test_blocks_hold_a_bounded_number_of_values(columns: int, rows: int) -> None:
-    assert stream.block_rows(columns) == rows
+    assert stream.block_rows(pa.schema([("x", pa.fixed_shape_tensor(pa.float32(), (columns,)))])) == rows
 
 
 def scored(n: int, blocks: int, seed: int = 0) -> Iterator[pa.RecordBatch]:

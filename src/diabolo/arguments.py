@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from diabolo.tasks.task import Task
 
 
-def open_data(data: str, format: str | None) -> Source:
-    """The rows of DATA. Raises InvalidParameter for a format that is not known."""
+def open_data(data: str, format: str | None, task: Task | None = None) -> Source:
+    """The rows of DATA, images as ``task`` knows them. Raises InvalidParameter for a format that is not known."""
     from diabolo.readers import FORMATS, open_source
 
-    if format is not None and format not in FORMATS:
+    if format is not None and format not in FORMATS and not format.startswith("images"):
         raise InvalidParameter(
-            f"There is no format {format!r}.{suggestion(format, FORMATS)} Use: {', '.join(FORMATS)}."
+            f"There is no format {format!r}.{suggestion(format, FORMATS)} Use: {', '.join(FORMATS)}, images."
         )
-    return open_source(data, format)
+    return open_source(data, format, task and task.preparation_.schema_)
 
 
 def results_of(task: Task, data: str, format: str | None) -> tuple[int | None, Iterator[RecordBatch]]:
@@ -33,7 +33,7 @@ def results_of(task: Task, data: str, format: str | None) -> tuple[int | None, I
     from diabolo import Synthesizer, stream
 
     if not isinstance(task, Synthesizer):
-        source = open_data(data, format)
+        source = open_data(data, format, task)
         return source.rows, stream.results(task, source)
     if not (data.isdecimal() and len(data) < 16):
         raise InvalidParameter(

@@ -43,7 +43,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A csv, tsv, parquet, arrow, jsonl or npz file, text also as .gz; - is standard input.",
+        help="A csv, tsv, parquet, arrow, jsonl, npz or npy file, text also as .gz; a folder of images; - is standard "
+        "input.",
         show_default=False,
     ),
 ]
@@ -187,6 +188,8 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
             results = stream.explained(results, task)
         if only_scores:
             results = stream.verdicts(results)
+        elif not task.restores:
+            results = stream.without_grids(results)
         rows, marked = stream.write(results, output, output_format)
     talk.say(f"{rows:,} rows" + (f", {marked:,} of them anomalies" if marked is not None else ""))
     if fail_on_anomaly and marked:
@@ -212,7 +215,8 @@ def explain(
     from diabolo import stream
     from diabolo.explain import reasons
 
-    detector, source = detector_at(model, "explain is"), open_data(data, format)
+    detector = detector_at(model, "explain is")
+    source = open_data(data, format, detector)
     with Talk().progress("Scoring", source.rows) as step:
         if rows is None:
             numbers, picked = stream.strangest(stream.watched(stream.results(detector, source), step), top)
@@ -252,7 +256,8 @@ def evaluate(
     from diabolo import load, stream
     from diabolo.evaluate import judged, read
 
-    task, source = load(model), open_data(data, format)
+    task = load(model)
+    source = open_data(data, format, task)
     names = read(task)
     check_column(labels, source)
     if labels in {column.source for column in task.preparation_.schema_.columns}:
@@ -297,7 +302,8 @@ def report(
     from diabolo import report as page
 
     check_output(output, data)
-    task, source = load(model), open_data(data, format)
+    task = load(model)
+    source = open_data(data, format, task)
     if labels is not None:
         check_detector(task, "--labels is")
     page.write(task, source, output, labels=labels)
@@ -406,7 +412,7 @@ def _learned(task: Task, output: Path) -> str:
     aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
     verdict = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
     return (
-        f"Learned {len(schema.sources) - len(schema.dropped)} columns in {len(task.history_)} epochs.{aside}\n"
+        f"Learned {len({column.source for column in schema.columns})} columns in {len(task.history_)} epochs.{aside}\n"
         f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
         f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
         f"{told['difference']:.2g} +- {told['error']:.2g} on {told['rows']} held-out rows\n"

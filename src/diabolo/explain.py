@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from diabolo.grids import stacked
+from diabolo.regions import Regions
+from diabolo.schema import Schema
 from diabolo.tasks.anomaly_detector import AnomalyDetector
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One value's part in a score: ``contribution`` in nats, ``share`` of the whole score."""
+    """One value's part in a score: ``contribution`` in nats, ``share`` of the whole score.
+
+    Of images and series ``column`` is a region, and ``value`` and ``normal`` are means over it.
+    """
 
     column: str
     value: Any
@@ -59,8 +65,8 @@ def reasons(detector: AnomalyDetector, X: Any, top: int = 3, nearest: int = 2) -
     >>> why.reasons[0].column, why.anomaly
     ('x2', True)
     """
-    rows, names = detector.rows(X), detector.explained_names_
-    contributions = detector.explain(rows)
+    rows, regions = detector.rows(X), Regions(detector.preparation_.schema_)
+    names, contributions = regions.names, regions.sums(detector.explain(rows))
     scores = detector.anomaly_score(rows)
     verdicts = zip(scores, detector.threshold_.p_value(scores), detector.threshold_.exceeded(scores), strict=True)
     cells, normal = _cells(rows, detector), _seen(_cells(detector.reconstruct(rows), detector), detector)
@@ -100,10 +106,23 @@ def _like(rows: np.ndarray | pa.Table, times: int) -> np.ndarray | pa.Table:
 
 def _cells(rows: Any, detector: AnomalyDetector) -> list[dict[str, Any]]:
     """Each row as a mapping from the explained columns to their values."""
+    schema = detector.preparation_.schema_
+    if schema.grid:
+        regions = Regions(schema)
+        means = regions.means(pixels(rows, schema))
+        return [dict(zip(regions.names, row.tolist(), strict=True)) for row in means]
     if isinstance(rows, np.ndarray):
         names = detector.preparation_.schema_.sources
         return [dict(zip(names, row.tolist(), strict=True)) for row in rows]
     return pa.table(rows).select(list(detector.explained_names_)).to_pylist()
+
+
+def pixels(rows: np.ndarray | pa.Table, schema: Schema) -> np.ndarray:
+    """The channels that the model reads, in the user's units, (n, channels, *grid)."""
+    names = [column.source for column in schema.columns]
+    if isinstance(rows, np.ndarray):
+        return rows[:, [schema.sources.index(name) for name in names]].astype(np.float64)
+    return stacked(rows, names, schema.grid).astype(np.float64)
 
 
 def _seen(normal: list[dict[str, Any]], detector: AnomalyDetector) -> list[dict[str, Any]]:
@@ -112,7 +131,7 @@ def _seen(normal: list[dict[str, Any]], detector: AnomalyDetector) -> list[dict[
     ranges = {column.source: (column.low, column.high) for column in numbers if column.part == "value"}
     for row in normal:
         for name, (low, high) in ranges.items():
-            value = row[name]
+            value = row.get(name)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and low <= high:
                 row[name] = type(value)(min(max(value, low), high))
     return normal

@@ -38,7 +38,7 @@ class Neighbours:
     local, as in the local outlier factor (Breunig et al., 2000). Rows are compared by the features a network would
     see; a feature that is missing in a row is left out and the rest is scaled up.
 
-    ``places`` has shape (places, features); ``kept``, shape (places, columns), holds a real row near each of them.
+    ``places`` has shape (places, features), those of all cells of a grid; ``kept`` holds a real row near each of them.
 
     >>> from diabolo.schema import numbers
     >>> rows = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
@@ -50,7 +50,7 @@ class Neighbours:
     def __init__(
         self,
         schema: Schema,
-        kept: Float[Tensor, "places columns"],
+        kept: Float[Tensor, "places columns *grid"],
         places: Float[Tensor, "places features"],
         scale: Float[Tensor, "places"] | None = None,
     ) -> None:
@@ -67,33 +67,33 @@ class Neighbours:
     def learn(
         cls,
         schema: Schema,
-        rows: Float[Tensor, "n columns"],
+        rows: Float[Tensor, "n columns *grid"],
         count: int,
         weight: Float[Tensor, "n"] | None = None,
         seed: int = 0,
     ) -> Self:
         """At most ``count`` places from prepared normal rows, to which rows of more weight count for more."""
-        features = Features(schema)(rows).clamp(-FAR, FAR)
+        features = Features(schema)(rows).flatten(1).clamp(-FAR, FAR)
         each = np.ones(len(rows)) if weight is None else weight.double().numpy()
         places = torch.from_numpy(centres(features.numpy(), each, min(count, max(1, len(rows) // 2)), seed))
         nearest = torch.cat([torch.cdist(block, features).argmin(1) for block in places.split(BLOCK)])
         return cls(schema, rows[nearest], places)
 
-    def __call__(self, x: Float[Tensor, "n columns"]) -> Float[Tensor, "n"]:
+    def __call__(self, x: Float[Tensor, "n columns *grid"]) -> Float[Tensor, "n"]:
         """The relative distance of each row."""
         blocks = zip(*(each.split(BLOCK) for each in self._placed(x)), strict=True)
         return self._mean(torch.cat([self._least(self._squares(*block)) for block in blocks]))
 
-    def nearest(self, x: Float[Tensor, "n columns"], count: int) -> Int[Tensor, "n count"]:
+    def nearest(self, x: Float[Tensor, "n columns *grid"], count: int) -> Int[Tensor, "n count"]:
         """Which places are nearest, nearest first."""
         return self._squares(*self._placed(x)).topk(min(count, len(self.kept)), 1, largest=False).indices
 
-    def terms(self, x: Float[Tensor, "n columns"]) -> Float[Tensor, "n columns"]:
+    def terms(self, x: Float[Tensor, "n columns *grid"]) -> Float[Tensor, "n columns *grid"]:
         """What each value adds to the squared distance from the nearest places."""
         near = self.nearest(x, NEAREST)
         places, there = self._placed(x)
         squares = torch.where(there.unsqueeze(1), places.unsqueeze(1) - self.places[near], 0.0).square()
-        parts = (squares / self.scale[near].square().unsqueeze(2)).mean(1)
+        parts = (squares / self.scale[near].square().unsqueeze(2)).mean(1).unflatten(1, (-1, *x.shape[2:]))
         return torch.zeros_like(x).index_add_(1, self.owner, parts)
 
     def _spread(self) -> Tensor:
@@ -140,7 +140,8 @@ class Neighbours:
     def _placed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The features of rows, and which of them are there."""
         there = ~x.isnan()
-        return self.features(x).clamp_(-FAR, FAR), there if self.features.plain else there.index_select(1, self.owner)
+        there = there if self.features.plain else there.index_select(1, self.owner)
+        return self.features(x).clamp_(-FAR, FAR).flatten(1), there.flatten(1)
 
 
 def centres(points: np.ndarray, weight: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from diabolo.errors import InvalidData, SchemaMismatch
+from diabolo.grids import cells, is_grid
 from diabolo.thresholds import false_discovery
 from diabolo.writers import open_sink
 
@@ -88,14 +89,14 @@ def check_names(names: Iterable[str]) -> None:
         )
 
 
-def block_rows(columns: int) -> int:
+def block_rows(schema: pa.Schema) -> int:
     """Rows of a block, fewer where rows are wide."""
-    return max(1, min(ROWS, VALUES // max(1, columns)))
+    return max(1, min(ROWS, VALUES // max(1, cells(schema))))
 
 
 def _blocks(source: Source) -> Iterator[pa.RecordBatch]:
     empty = True
-    for batch in source.batches(block_rows(len(source.schema))):
+    for batch in source.batches(block_rows(source.schema)):
         empty = False
         yield batch
     if empty:
@@ -179,6 +180,12 @@ def verdicts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The results of a detector without the columns of the data."""
     for batch in batches:
         yield batch.select([name for name in VERDICTS if name in batch.schema.names])
+
+
+def without_grids(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The results without the images or series themselves."""
+    for batch in batches:
+        yield batch.select([field.name for field in batch.schema if not is_grid(field.type)])
 
 
 def watched(batches: Iterator[pa.RecordBatch], step: Step) -> Iterator[pa.RecordBatch]:

@@ -22,6 +22,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.grids import channels
+from diabolo.images import Pictures
 
 ENDINGS = {
     ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet",
@@ -51,6 +53,7 @@ class Delimited(Encoder):
 
     def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
         super().__init__(file, schema)
+        refuse_grids(schema)
         header = io.StringIO()
         csv.writer(header, delimiter=self.delimiter, lineterminator="\n").writerow(schema.names)
         file.write(header.getvalue().encode())
@@ -70,6 +73,10 @@ class Tabbed(Delimited):
 
 class JsonLines(Encoder):
     """One JSON object per line; null for a missing value."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        super().__init__(file, schema)
+        refuse_grids(schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         for row in batch.to_pylist():
@@ -167,11 +174,12 @@ class Sink:
         self.close() if kind is None else self.discard()
 
 
-def open_sink(path: str | Path, format: str | None = None) -> Sink:
+def open_sink(path: str | Path, format: str | None = None) -> Sink | Pictures:
     r"""A place to write rows: the file ``path``, or standard output for ``-``.
 
     ``format`` is csv, tsv, parquet, arrow or jsonl; None goes by the ending (csv on standard output); ``.gz`` packs a
-    text format. A file is written beside its name, synced and then renamed, so that no reader sees half of it.
+    text format. A name that ends with / is a new folder for images. A file is written beside its name, synced and then
+    renamed, so that no reader sees half of it.
     Raises InvalidParameter for an unknown format or a missing folder.
 
     >>> import tempfile, pathlib
@@ -181,6 +189,8 @@ def open_sink(path: str | Path, format: str | None = None) -> Sink:
     >>> place.read_text()
     'row,score\n1,0.5\n2,\n'
     """
+    if str(path).endswith("/") or format == "images":
+        return Pictures(Path(path))
     place = None if str(path) == "-" else Path(path)
     endings = [] if place is None else [ending.lower() for ending in place.suffixes]
     packed = endings[-1:] == [".gz"]
@@ -196,6 +206,15 @@ def open_sink(path: str | Path, format: str | None = None) -> Sink:
     if place is not None and not place.parent.is_dir():
         raise InvalidParameter(f"There is no folder {place.parent} to write {place.name} into. Make it first.")
     return Sink(place, ENCODERS[name], packed)
+
+
+def refuse_grids(schema: pa.Schema) -> None:
+    """Raise InvalidParameter for images or series, which no text format holds."""
+    if found := channels(schema):
+        raise InvalidParameter(
+            f"Column {found[0]!r} holds images or series, which text cannot hold. Name a .parquet or .arrow file, or "
+            "for images a new folder, such as -o cleaned/"
+        )
 
 
 def _stdout() -> Any:

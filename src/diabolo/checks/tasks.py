@@ -22,6 +22,7 @@ import torch
 from sklearn.base import clone
 
 from diabolo.errors import InvalidData, LawBroken
+from diabolo.grids import is_grid, stacked, unstacked
 from diabolo.params import Params
 from diabolo.tasks import load
 from diabolo.tasks.task import Task
@@ -112,6 +113,15 @@ def made_up(rows: int = ROWS, seed: int = 0) -> pa.Table:
     }
     gaps = np.arange(rows) % 11 == 7
     return pa.table({name: pa.array(each, mask=gaps if name == "heat" else None) for name, each in columns.items()})
+
+
+def drawn(rows: int = ROWS, seed: int = 0) -> pa.Table:
+    """Small images of two channels, made of a few shapes; some pixels are missing."""
+    dice = np.random.default_rng(seed)
+    shapes = dice.normal(size=(3, 2 * 6 * 5))
+    pixels = (dice.normal(size=(rows, 3)) @ shapes + 0.1 * dice.normal(size=(rows, 60))).reshape(rows, 2, 6, 5)
+    pixels[dice.random(pixels.shape) < 0.02] = np.nan
+    return pa.Table.from_batches([unstacked(pixels, ["near", "far"])])
 
 
 def told(task: Task, rows: pa.Table) -> pa.RecordBatch:
@@ -294,6 +304,23 @@ def further_rows(subject: Subject) -> None:
     subject.refuses(lambda: begun.partial_fit(other), further_rows, "a missing column", "power")
 
 
+def grids(subject: Subject) -> None:
+    """Images are rows too: answers are finite, the same for a row alone and once loaded, and parts add up."""
+    rows = drawn()
+    with subject.accepting(grids, "a fit to images"):
+        task = subject.fitted(rows)
+    said = told(task, rows.slice(0, 37))
+    _demand_finite(subject, task, rows.slice(0, 37), grids)
+    subject.same(said.slice(0, 1), told(task, rows.slice(0, 1)), grids, "for an image alone", within=ROUNDING)
+    with tempfile.TemporaryDirectory() as folder:
+        task.save(Path(folder, "model"))
+        loaded = load(Path(folder, "model"), custom=_classes(subject.task))
+    subject.same(said, told(loaded, rows.slice(0, 37)), grids, "once loaded")
+    if hasattr(task, "explain"):
+        gap = np.abs(task.explain(rows).reshape(len(rows), -1).sum(1) - task.anomaly_score(rows)).max()
+        subject.demand(bool(gap <= 1e-6), grids, f"contributions that miss the score by {gap:.3g} nats")
+
+
 LAWS: tuple[Law, ...] = (
     few_rows,
     odd_columns,
@@ -310,12 +337,16 @@ LAWS: tuple[Law, ...] = (
     weights_count_rows,
     contributions_add_up,
     further_rows,
+    grids,
 )
 
 
 def _demand_finite(subject: Subject, task: Task, rows: pa.Table, law: Law) -> None:
     """That every number told is finite, apart from values that were missing when they were given."""
     for name, column in zip((said := told(task, rows)).schema.names, said.columns, strict=True):
+        if is_grid(column.type):
+            strange = ~np.isfinite(_cells(column)) & ~np.isnan(_cells(rows[name].combine_chunks()))
+            subject.demand(not strange.any(), law, f"{name} that is not finite")
         if pa.types.is_floating(column.type):
             missing = np.isin(name, rows.column_names) & rows[name].is_null() if name in rows.column_names else False
             strange = ~np.isfinite(column.to_numpy(zero_copy_only=False)) & ~np.asarray(missing)
@@ -323,10 +354,16 @@ def _demand_finite(subject: Subject, task: Task, rows: pa.Table, law: Law) -> No
 
 
 def _close(first: pa.Array, second: pa.Array, within: float) -> bool:
+    if is_grid(first.type):
+        return np.allclose(_cells(first), _cells(second), within, within, equal_nan=True)
     if not (within and pa.types.is_floating(first.type)):
         return bool(first == second)
     one, other = (each.to_numpy(zero_copy_only=False) for each in (first, second))
     return np.allclose(one, other, within, within, equal_nan=True)
+
+
+def _cells(column: pa.Array) -> np.ndarray:
+    return stacked(pa.RecordBatch.from_arrays([column], ["grid"]), ["grid"], tuple(column.type.shape))
 
 
 def _random_states() -> dict[str, Any]:

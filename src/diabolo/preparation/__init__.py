@@ -7,7 +7,8 @@ tensor --inverse_transform--> rows, in the user's units and type
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
+from diabolo.grids import channels, grid_column, is_grid, stacked
 from diabolo.params import Count, Params
 from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
@@ -31,6 +33,7 @@ __all__ = ["Preparation", "Streamed"]
 
 MOMENTS = (Role.DATE, Role.TIME)
 BLOCK = 1 << 15  # values standardised at once: they stay in the cache from one step to the next
+BESIDE = "a single value beside images or series"
 GRIDS: dict[int, Literal["table", "series", "image"]] = {2: "table", 3: "series", 4: "image"}
 
 
@@ -83,7 +86,7 @@ class Preparation(Params):
         """
         rows, where = as_rows(rows), where or _row
         if not isinstance(rows, np.ndarray):
-            return self._from_table(rows, where)
+            return self._from_channels(rows, where) if self.schema_.grid else self._from_table(rows, where)
         self._check_width(rows)
         if all(column.kind == "number" and column.part == "value" for column in self.schema_.columns):
             return self._from_numbers(rows, where)
@@ -107,13 +110,22 @@ class Preparation(Params):
         return _of_type(self._table_like(values, rows, keep), like)
 
     def _of_array(self, rows: np.ndarray) -> Schema:
+        _refuse_channels_last(rows.shape)
         names = tuple(f"x{j}" for j in range(rows.shape[1]))
-        survey = Survey(pa.schema([(name, pa.float64()) for name in names]), self.sample, _row)
-        for block in _blocks(rows):
+        return _schema(self._of_cells(_blocks(rows), names, rows.shape[2:], _row), names, rows.shape[2:])
+
+    def _of_cells(
+        self, blocks: Iterable[np.ndarray], names: Sequence[str], grid: tuple[int, ...], where: Where
+    ) -> dict[str, Detected]:
+        """What is found in blocks of rows (n, columns, *grid), of which every cell counts."""
+        cells = math.prod(grid)
+        survey = Survey(
+            pa.schema([(name, pa.float64()) for name in names]), self.sample, lambda cell: where(cell // cells)
+        )
+        for block in blocks:
             survey.add_numbers(_flat(block))
         chosen = self._chosen(names)
-        found = {each.name: self._of_number(each, chosen.get(each.name), rows.shape[2:]) for each in survey.profiles()}
-        return _schema(found, names, rows.shape[2:])
+        return {each.name: self._of_number(each, chosen.get(each.name), grid) for each in survey.profiles()}
 
     def _of_number(self, profile: Profile, likelihood: str | None, grid: tuple[int, ...]) -> Detected:
         if likelihood is None and grid and profile.rows:
@@ -122,6 +134,8 @@ class Preparation(Params):
 
     def _of_table(self, rows: pa.Table | Source) -> Schema:
         fields, where = rows.schema, rows.locate if isinstance(rows, Source) else _row
+        if names := channels(fields):
+            return self._of_channels(rows, names, where)
         chosen = self._chosen(fields.names)
         survey = Survey(fields, self.sample, where)
         for batch in _batches(rows):
@@ -131,10 +145,17 @@ class Preparation(Params):
             likelihood = chosen.get(profile.name)
             if likelihood is None and is_spoiled(profile):
                 raise _spoiled(profile.name, rows, where)
-            aside = (field.metadata or {}).get(b"set aside", b"").decode()
-            found[profile.name] = aside or detect(profile, self.categories, likelihood)
+            found[profile.name] = _aside(field) or detect(profile, self.categories, likelihood)
         unread = rows.set_aside if isinstance(rows, Source) else {}
         return _schema(found | dict(unread), tuple(fields.names))
+
+    def _of_channels(self, rows: pa.Table | Source, names: list[str], where: Where) -> Schema:
+        """Columns of grids are the channels of images or series; what lies beside them is not read."""
+        grid = tuple(rows.schema.field(names[0]).type.shape)
+        blocks = (stacked(batch, names, grid) for batch in _batches(rows))
+        found = self._of_cells(blocks, names, grid, where)
+        beside = {each.name: _aside(each) or BESIDE for each in rows.schema if each.name not in names}
+        return _schema(found | beside, tuple(names), grid)
 
     def _chosen(self, names: Any) -> Mapping[str, str]:
         chosen = self.likelihoods or {}
@@ -151,9 +172,15 @@ class Preparation(Params):
                 f"{(expected, *self.schema_.grid)}, not {rows.shape[1:]}). Give {_some(self.schema_.sources)}."
             )
 
-    def _from_numbers(self, rows: np.ndarray, where: Where) -> Tensor:
+    def _from_channels(self, rows: pa.Table, where: Where) -> Tensor:
+        names = [column.source for column in self.schema_.columns]
+        _refuse_absent(names, rows.schema.names)
+        return self._from_numbers(stacked(rows, names, self.schema_.grid), where, names)
+
+    def _from_numbers(self, rows: np.ndarray, where: Where, names: Sequence[str] = ()) -> Tensor:
+        """Rows (n, names, *grid) of numbers, standardised; ``names`` are by default the columns of the fit."""
         columns = self.schema_.columns
-        places = {name: j for j, name in enumerate(self.schema_.sources)}
+        places = {name: j for j, name in enumerate(names or self.schema_.sources)}
         kept = [places[column.source] for column in columns]
         grid = (len(columns), *(1,) * len(self.schema_.grid))
         center = np.array([column.center for column in columns]).reshape(grid)
@@ -175,13 +202,7 @@ class Preparation(Params):
 
     def _from_table(self, rows: pa.Table, where: Where) -> Tensor:
         groups = self._groups()
-        present = set(rows.schema.names)
-        absent = [name for name in groups if name not in present]
-        if absent:
-            raise SchemaMismatch(
-                f"The column {absent[0]!r} of the fit is missing ({len(absent)} of {len(groups)} are). "
-                f"Found: {_some(rows.schema.names)}."
-            )
+        _refuse_absent(list(groups), rows.schema.names)
         out = np.empty((rows.num_rows, len(self.schema_.columns)), np.float32)
         start = 0
         for batch in _batches(rows.select(list(groups))):
@@ -216,9 +237,13 @@ class Preparation(Params):
         return {name: array for name, array in found.items() if array is not None}
 
     def _new_table(self, x: np.ndarray) -> pa.Table:
+        if self.schema_.grid:
+            return pa.table({name: grid_column(values) for name, values in self._grid_like(x).items()})
         return pa.table(self._decoded(x, {name: natural(columns) for name, columns in self._groups().items()}))
 
     def _table_like(self, x: np.ndarray, rows: pa.Table, keep: bool) -> pa.Table:
+        if self.schema_.grid:
+            return self._channels_like(x, rows, keep)
         kinds = self._kinds(rows.schema)
         made = self._decoded(x, kinds, {name: grain(rows[name]) for name in kinds if role(kinds[name]) in MOMENTS})
         told = {name: pa.chunked_array([array]) for name, array in made.items()}
@@ -228,6 +253,15 @@ class Preparation(Params):
         ]
         fields = [field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)]
         return pa.table(columns, schema=pa.schema(fields, rows.schema.metadata))
+
+    def _channels_like(self, x: np.ndarray, rows: pa.Table, keep: bool) -> pa.Table:
+        for name, values in self._grid_like(x).items():
+            given = stacked(rows, [name], self.schema_.grid)[:, 0] if keep else np.nan
+            place, field = rows.schema.get_field_index(name), rows.schema.field(name)
+            kind = field.type if is_grid(field.type) else None
+            column = grid_column(np.where(np.isnan(given), values, given), kind)
+            rows = rows.set_column(place, field.with_type(column.type), column)
+        return rows
 
     def _kinds(self, schema: pa.Schema) -> dict[str, pa.DataType]:
         """The types of columns; of one without a single value, the type that it most plausibly had in fit."""
@@ -262,6 +296,28 @@ def _schema(found: Mapping[str, Detected], names: tuple[str, ...], grid: tuple[i
             f"There is no column to learn from: {told}. To use one all the same, pass likelihoods={{name: likelihood}}."
         )
     return Schema(columns, GRIDS[2 + len(grid)], grid, names, dropped)
+
+
+def _aside(field: pa.Field) -> str:
+    """Why a reader set the column aside, if it did."""
+    return (field.metadata or {}).get(b"set aside", b"").decode()
+
+
+def _refuse_channels_last(shape: tuple[int, ...]) -> None:
+    if len(shape) == 4 and shape[-1] in (1, 3) and min(shape[1:3]) > 8:
+        raise InvalidData(
+            f"Rows of shape {shape[1:]} look like images with their channels last; axis 1 holds the channels here. "
+            "Pass X.transpose(0, 3, 1, 2)."
+        )
+
+
+def _refuse_absent(names: Sequence[str], found: Sequence[str]) -> None:
+    absent = [name for name in names if name not in set(found)]
+    if absent:
+        raise SchemaMismatch(
+            f"The column {absent[0]!r} of the fit is missing ({len(absent)} of {len(names)} are). "
+            f"Found: {_some(found)}."
+        )
 
 
 def _batches(rows: pa.Table | Source) -> Iterator[pa.RecordBatch]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 
+from diabolo.grids import is_grid
 from diabolo.schema import Schema
 
 
@@ -46,7 +47,7 @@ class Fields:
         """``count`` rows without any value."""
         if self.kind == "array":
             return np.full((count, len(schema.sources), *schema.grid), np.nan)
-        kinds = {name: _understood(text) for name, text in self.types.items()}
+        kinds = {name: _understood(text, schema.grid) for name, text in self.types.items()}
         return pa.table({name: pa.nulls(count, kind) for name, kind in kinds.items()})
 
     def given_back(self, rows: np.ndarray | pa.Table) -> Any:
@@ -69,15 +70,19 @@ def framed(columns: np.ndarray, names: list[str], like: Any) -> Any:
 
 
 def _spelled(kind: pa.DataType) -> str:
-    """The type as text; that of a dictionary by its values."""
+    """The type as text; that of a dictionary or of a grid by its values."""
+    if is_grid(kind):
+        return f"grid {kind.value_type}"
     return f"dictionary {kind.value_type}" if pa.types.is_dictionary(kind) else str(kind)
 
 
-def _understood(text: str) -> pa.DataType:
+def _understood(text: str, grid: tuple[int, ...] = ()) -> pa.DataType:
     """The type that ``_spelled`` told; null for those that no model column can stand for."""
     first, _, values = text.partition(" ")
     if first == "dictionary":
         return pa.dictionary(pa.int32(), _understood(values))
+    if first == "grid":
+        return pa.fixed_shape_tensor(_understood(values), grid)
     unit, zone, name = text.removeprefix("timestamp[").partition(", tz=")
     if zone:
         return pa.timestamp(unit, name.removesuffix("]"))

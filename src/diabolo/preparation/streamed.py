@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -44,7 +45,7 @@ class Streamed:
         self._low = held_out if part == "train" else 0.0
         self._high = held_out if part == "held out" else 1.0
         self._seed = mix(seed, 0x5B117)
-        self._buffer = max(1, BUFFER_BYTES // (4 * len(preparation.schema_.columns)))
+        self._buffer = max(1, BUFFER_BYTES // (4 * math.prod(preparation.schema_.shape)))
 
     @cached_property
     def rows(self) -> int:

@@ -1,6 +1,6 @@
 """Readers: any file or in-memory table as rows.
 
-path --open_source--> Source --batches--> pyarrow.RecordBatch
+path or folder --open_source--> Source --batches--> pyarrow.RecordBatch
 ndarray, pandas, polars, Arrow, lists --as_rows--> ndarray or pyarrow.Table
 """
 
@@ -16,8 +16,10 @@ import pyarrow as pa
 from diabolo.errors import InvalidData, UnreadableFile
 from diabolo.readers.arrays import Npy, Npz
 from diabolo.readers.columnar import Arrow, Parquet
+from diabolo.readers.images import Images, size_of
 from diabolo.readers.source import Origin, Source, reading
 from diabolo.readers.textfiles import Delimited, JsonLines
+from diabolo.schema import Schema
 from diabolo.writers import Sink, open_sink
 
 __all__ = ["FORMATS", "Rows", "Sink", "Source", "as_rows", "open_sink", "open_source"]
@@ -48,11 +50,13 @@ MAGIC = {
 }
 
 
-def open_source(path: str | Path, format: str | None = None) -> Source:
+def open_source(path: str | Path, format: str | None = None, schema: Schema | None = None) -> Source:
     r"""The table in the file ``path``, or on standard input for ``-``; nothing but its shape and types is read yet.
 
     ``format`` is csv, tsv, parquet, arrow, jsonl, npz or npy; None goes by the ending (``.gz`` after it is unpacked),
-    and without a known ending by the first bytes. Raises UnreadableFile naming the file, the place and the fix.
+    and without a known ending by the first bytes. A folder holds images: of one size, of that of ``images:64`` or
+    ``images:48x64``, or of that in the ``schema`` of a fit. Raises UnreadableFile naming the file, the place and the
+    fix.
 
     >>> import tempfile, pathlib
     >>> place = pathlib.Path(tempfile.mkdtemp(), "pumps.csv")
@@ -61,6 +65,8 @@ def open_source(path: str | Path, format: str | None = None) -> Source:
     >>> source.rows, source.schema.names, [batch.num_rows for batch in source.batches(1)]
     (2, ['flow', 'state'], [1, 1])
     """
+    if (format or "").startswith("images") or (format is None and Path(path).is_dir()):
+        return Images(Path(path), size_of(format) if format and format != "images" else (), schema)
     origin = Origin(None if str(path) == "-" else Path(path))
     name = format or _format(origin)
     if name not in FORMATS:

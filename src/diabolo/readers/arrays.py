@@ -15,21 +15,23 @@ import numpy as np
 import pyarrow as pa
 
 from diabolo.errors import UnreadableFile
+from diabolo.grids import grid_column, is_grid
 from diabolo.readers.source import IN_MEMORY, Origin, Source, exactly, reading, refuse_expansion, rows_at_once
 
 LABELS = "labels beside the table of an npz file, not a feature"
 HEADER = 10_000  # bytes of a header
+MOST_AXES = 4  # rows, channels, height and width
 TYPES = re.compile(r"[<>|=]?([biuf](1|2|4|8|16)|b1|U[1-9]\d{0,5}|M8\[(ns|us|ms|s|m|h|D)\])")
 
 
 class Npy(Source):
-    """A two-dimensional array in a .npy file, mapped into memory; the columns are x0, x1, ..."""
+    """An array in a .npy file, mapped into memory; its columns, or channels of images or series, are x0, x1, ..."""
 
     def __init__(self, origin: Origin) -> None:
         self.name, self._origin = origin.name, origin
         with reading(self.name, "npy"), origin.seekable() as file:
             array = self._mapped(file)
-        self.schema = _numbered(array.dtype, _width(array.shape))
+        self.schema = _numbered(array.dtype, *array.shape[1:])
         self.rows = len(array)
         self._size = rows_at_once(self.schema)
         self.starts = tuple(range(0, self.rows, self._size))
@@ -37,7 +39,7 @@ class Npy(Source):
     def piece(self, i: int) -> Iterator[pa.RecordBatch]:
         with reading(self.name, "npy"), self._origin.seekable() as file:
             block = self._mapped(file)[self.starts[i] : self.starts[i] + self._size]
-            yield _batch([block.reshape(len(block), -1)], self.schema)
+            yield _batch([block if block.ndim > 1 else block[:, None]], self.schema)
 
     def _mapped(self, file: BinaryIO) -> np.ndarray:
         shape, fortran, dtype = _read_header(file)
@@ -62,9 +64,9 @@ class Member(NamedTuple):
 class Npz(Source):
     """Arrays in a .npz file, streamed; one that is stored by columns is held in memory, up to 1 GiB.
 
-    The table is the array ``X``, or the only two-dimensional one (columns x0, x1, ...); one-dimensional arrays of the
-    same length are labels beside it, marked so that they are not learned from. Without a two-dimensional array the
-    one-dimensional ones are the columns.
+    The table is the array ``X``, or the only one of two dimensions (columns x0, x1, ...) or more (channels x0, x1, ...
+    of series or images); one-dimensional arrays of the same length are labels beside it, marked so that they are not
+    learned from. Without such an array the one-dimensional ones are the columns.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -74,7 +76,7 @@ class Npz(Source):
             found = [_member(archive, info, self.name) for info in infos]
         self._members = _table_of(found, self.name)
         self.rows = self._members[0].shape[0]
-        fields = [field for member in self._members for field in _fields(member, len(self._members[0].shape) == 2)]
+        fields = [field for member in self._members for field in _fields(member, len(self._members[0].shape) > 1)]
         self.schema = pa.schema(fields)
 
     def piece(self, i: int) -> Iterator[pa.RecordBatch]:
@@ -88,12 +90,14 @@ class Npz(Source):
 
 
 def _table_of(found: list[Member], name: str) -> list[Member]:
-    flat = [member for member in found if len(member.shape) == 2]
-    main = [member for member in flat if member.name == "X"] or flat
+    wide = [member for member in found if 2 <= len(member.shape) <= MOST_AXES]
+    main = [member for member in wide if member.name == "X"] or wide
     lists = [member for member in found if len(member.shape) == 1]
     if len(main) > 1 or not (main or lists):
         told = ", ".join(f"{member.name} {member.shape}" for member in found) or "none"
-        raise UnreadableFile(f"{name} needs one two-dimensional array, best named X. Its arrays: {told}.")
+        raise UnreadableFile(
+            f"{name} needs one array of rows and columns (or channels), best named X. Its arrays: {told}."
+        )
     rows = (main or lists)[0].shape[0]
     return main + [member for member in lists if member.shape[0] == rows]
 
@@ -131,22 +135,22 @@ def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
-    if len(shape) not in (1, 2):
-        raise UnreadableFile(f"{name}: the array has the shape {shape}. Save rows and columns, shape (n, d).")
-
-
-def _width(shape: tuple[int, ...]) -> int:
-    return shape[1] if len(shape) == 2 else 1
+    if not 1 <= len(shape) <= MOST_AXES:
+        raise UnreadableFile(
+            f"{name}: the array has the shape {shape}. Save rows and columns (n, d), series (n, channels, time) or "
+            "images (n, channels, height, width)."
+        )
 
 
 def _fields(member: Member, beside: bool) -> list[pa.Field]:
-    if len(member.shape) == 2:
-        return list(_numbered(member.dtype, member.shape[1]))
+    if len(member.shape) > 1:
+        return list(_numbered(member.dtype, *member.shape[1:]))
     return [pa.field(member.name, _arrow(member.dtype), metadata={"set aside": LABELS} if beside else None)]
 
 
-def _numbered(dtype: np.dtype[Any], count: int) -> pa.Schema:
-    return pa.schema([(f"x{j}", _arrow(dtype)) for j in range(count)])
+def _numbered(dtype: np.dtype[Any], count: int = 1, *grid: int) -> pa.Schema:
+    kind = pa.fixed_shape_tensor(_arrow(dtype), grid) if grid else _arrow(dtype)
+    return pa.schema([(f"x{j}", kind) for j in range(count)])
 
 
 def _arrow(dtype: np.dtype[Any]) -> pa.DataType:
@@ -162,14 +166,14 @@ def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _blocks(file: Any, member: Member, size: int) -> Iterator[np.ndarray]:
     """The rows of an array, ``size`` at a time."""
     _read_header(file)
-    rows, width = member.shape[0], _width(member.shape)
+    rows, shape = member.shape[0], member.shape[1:] or (1,)
     if member.by_columns:
-        whole = _numbers(file, member, rows * width).reshape(rows, width, order="F")
+        whole = _numbers(file, member, rows * prod(shape)).reshape(rows, *shape, order="F")
         yield from (whole[start : start + size] for start in range(0, rows, size))
         return
     for start in range(0, rows, size):
         count = min(size, rows - start)
-        yield _numbers(file, member, count * width).reshape(count, width)
+        yield _numbers(file, member, count * prod(shape)).reshape(count, *shape)
 
 
 def _numbers(file: Any, member: Member, count: int) -> np.ndarray:
@@ -178,8 +182,10 @@ def _numbers(file: Any, member: Member, count: int) -> np.ndarray:
 
 def _batch(blocks: list[np.ndarray], schema: pa.Schema) -> pa.RecordBatch:
     columns = [block[:, j] for block in blocks for j in range(block.shape[1])]
-    arrays = [
-        pa.array(column if column.dtype.kind == "U" else column.astype(_native(column.dtype)), field.type)
-        for column, field in zip(columns, schema, strict=True)
-    ]
+    arrays = [_column(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    values = values if values.dtype.kind == "U" else values.astype(_native(values.dtype))
+    return grid_column(values) if is_grid(kind) else pa.array(values, kind)

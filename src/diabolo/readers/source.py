@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import math
 import os
 import shutil
 import struct
@@ -23,6 +24,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from diabolo.errors import DiaboloError, UnreadableFile
+from diabolo.grids import is_grid
 
 ROWS = 65_536  # rows of a batch at most
 BATCH_BYTES = 64 << 20  # decoded bytes of a batch that a source aims at; wide rows come in smaller batches
@@ -300,6 +302,8 @@ def row_bytes(schema: pa.Schema) -> int:
 
 
 def _width(kind: pa.DataType) -> int:
+    if is_grid(kind):
+        return math.prod(kind.shape) * _width(kind.value_type)
     try:
         return max(1, kind.bit_width // 8)
     except ValueError:

@@ -8,13 +8,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from diabolo.artifact import replacing
 from diabolo.errors import InvalidParameter, SchemaMismatch, suggestion
+from diabolo.grids import grid_column
 from diabolo.readers import Source, as_rows, open_source
-from diabolo.report import anomalies, completions
+from diabolo.report import anomalies, cleanings, completions
+from diabolo.report.cleanings import Cleaning
 from diabolo.report.findings import Completion, Findings, Held
 from diabolo.report.page import Page
 from diabolo.tasks.anomaly_detector import AnomalyDetector
+from diabolo.tasks.denoiser import Denoiser
 from diabolo.tasks.imputer import Imputer
 from diabolo.tasks.task import Task
 
@@ -61,9 +67,13 @@ def _page(task: Task, source: Source, labels: str | None, top: int) -> Page:
         completion = Completion(task)
         completion.gather(Held(source.table()) if source.once else source)
         return completions.page(completion, told)
+    if isinstance(task, Denoiser):
+        cleaning = Cleaning(task)
+        cleaning.gather(Held(source.table()) if source.once else source)
+        return cleanings.page(cleaning, told)
     raise InvalidParameter(
-        f"There is no report for {type(task).__name__}; there is one for detectors and imputers. What the model is and "
-        "how it compares with PCA: `diabolo show MODEL`, or card() in Python."
+        f"There is no report for {type(task).__name__}; there is one for detectors, imputers and denoisers. What the "
+        "model is and how it compares with PCA: `diabolo show MODEL`, or card() in Python."
     )
 
 
@@ -71,14 +81,14 @@ def _source(task: Task, data: Any) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, (str, Path)):
-        return open_source(data)
+        return open_source(data, schema=task.preparation_.schema_)
     rows = as_rows(data)
     if hasattr(rows, "schema"):
         return Held(rows)
-    import pyarrow as pa
-
     names = task.preparation_.schema_.sources
-    return Held(pa.table([pa.array(column) for column in task.rows(rows).T], names=list(names)))
+    columns = np.moveaxis(task.rows(rows), 1, 0)
+    make = grid_column if columns.ndim > 2 else pa.array
+    return Held(pa.table([make(column) for column in columns], names=list(names)))
 
 
 def _check(source: Source, labels: str | None, top: int) -> None:

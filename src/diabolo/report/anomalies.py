@@ -11,7 +11,7 @@ import pyarrow as pa
 from diabolo.evaluate import Estimate, anomalies, detection
 from diabolo.report import model, strangest
 from diabolo.report.charts import ScoreChart, bar, figure, legend
-from diabolo.report.findings import Findings
+from diabolo.report.findings import Findings, by_cell
 from diabolo.report.markup import Markup, joined, name
 from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, fixed, number, percent, rarity
@@ -135,7 +135,8 @@ def _sample(findings: Findings) -> tuple[np.ndarray, np.ndarray]:
     rows, detector = findings.sample.table, findings.detector
     if not len(rows):
         return np.empty((0, len(detector.preparation_.schema_.columns))), np.empty(0, bool)
-    return detector.preparation_.transform(rows).numpy(), detector.predict(rows) < 0
+    x = by_cell(detector.preparation_.transform(rows).numpy())
+    return x, np.repeat(detector.predict(rows) < 0, len(x) // len(rows))
 
 
 def _labelled(findings: Findings, labels: str) -> Section:

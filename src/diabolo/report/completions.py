@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from diabolo.report import model
+from diabolo.report import model, pictures
 from diabolo.report.charts import bar
-from diabolo.report.findings import Completion
+from diabolo.report.findings import Completion, by_cell
 from diabolo.report.markup import Markup, cell, joined, name, tag
 from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, number, percent, value
@@ -50,7 +50,7 @@ def _headline(completion: Completion) -> str:
 def _lead(completion: Completion, source: str) -> Markup:
     filled, told = by_source(completion), completion.imputer.comparison_
     gaps, incomplete = sum(filled.values()), completion.incomplete
-    share, of_rows = gaps / max(1, completion.rows * len(filled)), incomplete / max(1, completion.rows)
+    share, of_rows = gaps / max(1, completion.gaps.rows * len(filled)), incomplete / max(1, completion.rows)
     said = (
         f" has {count(completion.rows, 'row')}; {count(incomplete)} of them lack a value that the model can fill. "
         "Values that were there are returned untouched."
@@ -77,14 +77,16 @@ def _gaps(completion: Completion) -> Section:
     rows = [
         [
             name(column),
-            bar(0.0, missing / completion.rows, "marked"),
+            bar(0.0, missing / completion.gaps.rows, "marked"),
             tag("span", count(missing), data_sort=str(missing)),
-            tag("span", percent(missing / completion.rows), data_sort=f"{missing / completion.rows:.9f}"),
+            tag("span", percent(missing / completion.gaps.rows), data_sort=f"{missing / completion.gaps.rows:.9f}"),
         ]
         for column, missing in ranked
     ]
     whole = len(by_source(completion)) - len(filled)
-    told = paragraph("Bars are shares of the rows. ", f"{count(whole, 'column')} had no gap." if whole else "")
+    told = paragraph(
+        "Bars are shares of the values of a column. ", f"{count(whole, 'column')} had no gap." if whole else ""
+    )
     return Section(
         "gaps",
         "Gaps",
@@ -96,9 +98,14 @@ def _gaps(completion: Completion) -> Section:
 def _examples(completion: Completion) -> Section:
     """The first completed rows."""
     scales = model.scales(completion.schema)
-    rows = [[f"{row:,}", _cells(filled, scales)] for row, filled in completion.examples]
-    told = paragraph("The first rows that were completed, with what was filled in. Rows are counted from 0.")
-    return Section("examples", "Examples", "Examples", joined(told, table(["row", "filled in"], rows, kind="examples")))
+    told = [_cells(filled, scales) for _, filled in completion.examples]
+    if completion.grids:
+        told = [pictures.restored(completion.imputer, *each)[0] for each in completion.grids]
+    rows = [[f"{row:,}", each] for (row, _), each in zip(completion.examples, told, strict=True)]
+    words = paragraph("The first rows that were completed, with what was filled in. Rows are counted from 0.")
+    return Section(
+        "examples", "Examples", "Examples", joined(words, table(["row", "filled in"], rows, kind="examples"))
+    )
 
 
 def _cells(filled: dict[str, Any], scales: Mapping[str, float]) -> Markup:
@@ -114,7 +121,7 @@ def _sample(completion: Completion) -> tuple[np.ndarray, np.ndarray]:
     """The prepared sample (n, columns) as it was given; nothing in it is marked."""
     rows = completion.sample.table
     width = len(completion.schema.columns)
-    x = completion.imputer.preparation_.transform(rows).numpy() if len(rows) else np.empty((0, width))
+    x = by_cell(completion.imputer.preparation_.transform(rows).numpy()) if len(rows) else np.empty((0, width))
     return x, np.zeros(len(x), bool)
 
 

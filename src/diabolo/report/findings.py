@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,10 +86,16 @@ class Gaps:
         self.new = np.zeros(len(schema.columns), np.int64)
 
     def add(self, x: np.ndarray) -> None:
-        """Take in prepared rows (n, columns)."""
+        """Take in prepared rows (n, columns), of images and series every cell of the grid."""
+        x = by_cell(x)
         self.rows += len(x)
         self.missing += np.isnan(x).sum(0)
         self.new += [int(is_new(column, x[:, place]).sum()) for place, column in enumerate(self.columns)]
+
+
+def by_cell(x: np.ndarray) -> np.ndarray:
+    """Prepared rows (n, columns, *grid) as one row per cell (n * cells, columns)."""
+    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
 
 
 def is_new(column: Column, values: np.ndarray) -> np.ndarray:
@@ -116,8 +123,8 @@ class Findings:
         schema = detector.preparation_.schema_
         self.rows = self.marked = 0
         self.gaps, self.spectrum = Gaps(schema), Spectrum()
-        self.strangest = Kept(max(top, _bounded(STRANGEST, schema)))
-        self.sample = Kept(_bounded(SAMPLE, schema))
+        self.strangest = Kept(max(top, bounded(STRANGEST, schema)))
+        self.sample = Kept(bounded(SAMPLE, schema))
         self.totals = np.zeros(len(detector.explained_names_))
         self.shares = np.zeros(len(detector.explained_names_))
         self.leading = np.zeros(len(detector.explained_names_), np.int64)
@@ -145,7 +152,7 @@ class Findings:
 
     def _blame(self, rows: pa.Table) -> None:
         if len(rows):
-            contributions = self.detector.explain(rows)
+            contributions = self.detector.explain(rows).reshape(len(rows), len(self.totals), -1).sum(2)
             self.totals += contributions.sum(0)
             self.shares += (contributions / contributions.sum(1, keepdims=True)).sum(0)
             self.leading += np.bincount(contributions.argmax(1), minlength=len(self.leading))
@@ -165,12 +172,13 @@ class Completion:
         self.schema = imputer.preparation_.schema_
         self.rows = self.incomplete = 0
         self.gaps = Gaps(self.schema)
-        self.sample, self.sample_filled = Kept(_bounded(SAMPLE, self.schema)), Kept(_bounded(SAMPLE, self.schema))
+        self.sample, self.sample_filled = Kept(bounded(SAMPLE, self.schema)), Kept(bounded(SAMPLE, self.schema))
         self.examples: list[tuple[int, dict[str, Any]]] = []
+        self.grids: list[tuple[pa.Table, pa.Table]] = []  # the examples before and after, where they can be drawn
 
     def gather(self, source: Source) -> None:
         """Complete every row of ``source``, which is read twice side by side."""
-        given = source.batches(block_rows(len(source.schema)))
+        given = source.batches(block_rows(source.schema))
         for batch, completed in zip(given, results(self.imputer, source), strict=False):
             self.add(pa.table(batch), pa.table(completed))
 
@@ -182,9 +190,12 @@ class Completion:
         self.gaps.add(x)
         self.sample.add(rows, keys, self.rows)
         self.sample_filled.add(completed, keys, self.rows)
-        for row in np.flatnonzero(missing.any(1))[: EXAMPLES - len(self.examples)]:
-            self.examples.append((self.rows + int(row), self._filled(missing[row], completed.slice(row, 1))))
-        self.incomplete += int(missing.any(1).sum())
+        incomplete = np.flatnonzero(missing.reshape(len(rows), -1).any(1))
+        for row in incomplete[: EXAMPLES - len(self.examples)]:
+            filled = {} if self.schema.grid else self._filled(missing[row], completed.slice(row, 1))
+            self.examples.append((self.rows + int(row), filled))
+            self.grids += [(rows.slice(row, 1), completed.slice(row, 1))] if self.schema.grid else []
+        self.incomplete += len(incomplete)
         self.rows += len(rows)
 
     def _filled(self, missing: np.ndarray, row: pa.Table) -> dict[str, Any]:
@@ -192,8 +203,9 @@ class Completion:
         return row.select(list(names)).to_pylist()[0]
 
 
-def _bounded(rows: int, schema: Schema) -> int:
-    return max(50, min(rows, SAMPLE_VALUES // max(1, len(schema.sources))))
+def bounded(rows: int, schema: Schema) -> int:
+    """At most ``rows`` rows, fewer where they are wide."""
+    return max(50, min(rows, SAMPLE_VALUES // math.prod(schema.shape)))
 
 
 class Held(Source):
@@ -204,4 +216,4 @@ class Held(Source):
         self._rows = rows
 
     def piece(self, i: int) -> Iterator[pa.RecordBatch]:
-        yield from self._rows.to_batches(max_chunksize=block_rows(len(self.schema)))
+        yield from self._rows.to_batches(max_chunksize=block_rows(self.schema))

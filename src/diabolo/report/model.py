@@ -135,7 +135,7 @@ def columns(schema: Schema, gaps: Gaps, sample: np.ndarray, marked: np.ndarray) 
 
 
 def _extent(schema: Schema) -> Markup:
-    read, parts = len(schema.sources) - len(schema.dropped), len(schema.columns)
+    read, parts = len({column.source for column in schema.columns}), len(schema.columns)
     told = f"The model reads {count(read, 'column')}"
     told += f", as {count(parts, 'part')} (a date becomes its cycles)." if parts != read else "."
     return paragraph(told)

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from diabolo.explain import Explanation, Reason, reasons
-from diabolo.report import model
+from diabolo.regions import Regions
+from diabolo.report import model, pictures
 from diabolo.report.charts import MapChart, Spot, bar, figure, legend
 from diabolo.report.findings import Findings
 from diabolo.report.markup import Markup, cell, joined, name, tag
@@ -38,12 +39,14 @@ def rows(findings: Findings, top: int) -> Section:
     if not shown:
         return Section("rows", "Rows", heading, paragraph("There are none."))
     detector, picked = findings.detector, findings.strangest.table.slice(0, shown)
-    told = reasons(detector, picked, top=len(findings.totals), nearest=len(NEAREST))
+    near = 0 if detector.preparation_.schema_.grid else len(NEAREST)
+    told = reasons(detector, picked, top=len(Regions(detector.preparation_.schema_).names), nearest=near)
     least, scales = 1 / (calibration_rows(detector) + 1), model.scales(detector.preparation_.schema_)
-    each = zip(findings.strangest.numbers.tolist(), told, _carried(detector, picked), strict=False)
+    seen = zip(told, _carried(detector, picked), pictures.strange(detector, picked), strict=True)
+    each = zip(findings.strangest.numbers.tolist(), seen, strict=False)
     cards = [
-        _card(place, row, _summary(place, row, why, kept, least), _because(why, scales))
-        for place, (row, why, kept) in enumerate(each, 1)
+        _card(place, row, _summary(place, row, why, kept, least), joined(drawn, _because(why, scales)))
+        for place, (row, (why, kept, drawn)) in enumerate(each, 1)
     ]
     return Section("rows", "Rows", heading, joined(_introduced(findings, shown), cards))
 
@@ -58,10 +61,12 @@ def _introduced(findings: Findings, shown: int) -> Markup:
         which = f"No row was marked. These {shown} score highest, and are still within what normal rows do."
     elif shown < findings.marked:
         which = f"The {shown} strangest of {count(findings.marked)} marked rows."
+    ending = "; nearest are the kept normal rows most like it."
+    if findings.detector.preparation_.schema_.grid:
+        ending = ". A region is told by the mean of its values."
     return paragraph(
         f"{which} Rows are counted from 0. Each bar goes on where the one before it ended: together they make up the "
-        "score. “Normal here” is what the model would have expected, given the other values of the row; nearest are "
-        "the kept normal rows most like it."
+        f"score. “Normal here” is what the model would have expected, given the other values of the row{ending}"
     )
 
 
@@ -99,7 +104,7 @@ def _because(told: Explanation, scales: Mapping[str, float]) -> Markup:
         for reason, start, wide, amount in zip(named, starts, share, nats, strict=False)
     ]
     if others:
-        words = tag("i", count(len(others), "other value"))
+        words = tag("i", count(len(others), "other"))
         shown.append([words, *blank, bar(starts[-1], share[-1], "rest"), nats[-1]])
     shown.append([tag("b", "score"), *blank, "", tag("b", fixed(sum(amounts)))])
     heads = ["column", "this row", "normal here", *near, "part of the score", "nats"]

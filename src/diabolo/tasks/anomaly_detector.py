@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -15,16 +16,18 @@ from torch import Tensor
 from diabolo.batches import Batch, Batches, Rows, contents, drawn, joined
 from diabolo.errors import InvalidParameter
 from diabolo.evidence import Evidence, pooled
-from diabolo.neighbours import Neighbours
+from diabolo.neighbours import GROUPS, Neighbours
 from diabolo.params import Fraction, Natural
-from diabolo.randomness import mix, uniform_like
+from diabolo.randomness import mix
 from diabolo.scorer import Scorer
-from diabolo.tasks.task import BLOCK, Task, briefly
+from diabolo.tasks.measures import somewhere
+from diabolo.tasks.task import BLOCK, Task, beside, briefly
 from diabolo.thresholds import Conformal, Threshold
 from diabolo.trainer import Trainer
 from diabolo.variants import Variant
 
 CLUSTERED, VALUES = 20_000, 20_000_000  # training rows, and values, that the neighbours are found among
+KEPT = 4_000_000  # values of the places that are kept; of wide rows there are fewer places
 PLACED = ("kept", "places", "scale")  # what the neighbours are kept by
 CALIBRATION = 20_000  # held-out rows that evidence and p-values are learned from
 FOLDS = 10  # of the held-out rows, each scored by evidence learned from the others
@@ -59,7 +62,10 @@ class AnomalyDetector(OutlierMixin, Task):
     (array([ 1, -1]), 2)
     """
 
-    measure: ClassVar[str] = "share of rows with one value swapped from another row that score no higher than unswapped"
+    measure: ClassVar[str] = (
+        "share of rows with one value (of images and series: a part of them) swapped from another row that score no "
+        "higher than unswapped"
+    )
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
     neighbours: Annotated[Natural, "places of normal rows kept to measure distances from; 0: network alone"] = 1024
@@ -110,11 +116,14 @@ class AnomalyDetector(OutlierMixin, Task):
         return self.threshold_.p_value(scores)
 
     def explain(self, X: Any) -> np.ndarray:
-        """Contributions in nats that add up to the score, shape (n, len(explained_names_))."""
+        """Contributions in nats that add up to the score, shape (n, len(explained_names_)).
+
+        Of images and series they are maps, one number per value: (n, channels, height, width) or (n, channels, time).
+        """
         contributions = self._each(self._prepared(X), self._contributions).numpy()
         places = {name: place for place, name in enumerate(self.explained_names_)}
-        told = np.zeros((len(contributions), len(places)))
-        for column, parts in zip(self.preparation_.schema_.columns, contributions.T, strict=True):
+        told = np.zeros((len(contributions), len(places), *contributions.shape[2:]))
+        for column, parts in zip(self.preparation_.schema_.columns, np.moveaxis(contributions, 1, 0), strict=True):
             told[:, places[column.source]] += parts
         return told
 
@@ -143,8 +152,7 @@ class AnomalyDetector(OutlierMixin, Task):
             "p_value": pa.array(self.threshold_.p_value(scores)),
             "anomaly": pa.array(self.threshold_.exceeded(scores)),
         }
-        kept = {name: batch[name] for name in batch.schema.names if name not in verdicts}
-        return pa.RecordBatch.from_pydict(kept | verdicts)
+        return beside(batch, verdicts)
 
     @property
     def explained_names_(self) -> list[str]:
@@ -171,11 +179,11 @@ class AnomalyDetector(OutlierMixin, Task):
     def _contributions(self, x: Tensor) -> Tensor:
         """The score, divided among the views by their evidence, and then by what the values added to each view."""
         nats = _nats(self.evidence_, {name: raw.numpy() for name, raw in self._views(x).items()})
-        score, total = pooled(nats) / np.sum(nats, axis=0), torch.zeros(x.shape, dtype=torch.float64)
+        score, total = pooled(nats) / np.sum(nats, axis=0), torch.zeros(x.shape, dtype=torch.float64).flatten(1)
         for each, part in zip(nats, self._parts(x).values(), strict=True):
-            shares = part.double() + 1e-12
+            shares = part.double().flatten(1) + 1e-12
             total += torch.from_numpy(score * each).unsqueeze(1) * shares / shares.sum(1, keepdim=True)
-        return total
+        return total.view(x.shape)
 
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         """What each value adds to each view, at least 0: its error beyond the usual, and its squared distance."""
@@ -183,10 +191,11 @@ class AnomalyDetector(OutlierMixin, Task):
         return parts if self.neighbours_ is None else parts | {"distance": self.neighbours_.terms(x)}
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether a copy of each row with one value from another row goes unnoticed: 1, noticed: 0, a draw: 1/2."""
-        copy, place = x.clone(), (uniform_like(x[:, 0]) * x.shape[1]).long()
-        donors, rows = torch.roll(x, 1, 0), torch.arange(len(x))
-        copy[rows, place] = donors[rows, place]
+        """Whether a copy of each row with one value from another row goes unnoticed: 1, noticed: 0, a draw: 1/2.
+
+        Of images and series it is a part, half as wide as the row along every axis.
+        """
+        copy = torch.where(somewhere(x), torch.roll(x, 1, 0), x)
         deep, linear = (
             ((score(copy) < score(x)).double() + (score(copy) <= score(x)).double()) / 2
             for score in (self._verdict, lambda rows: self.linear_(rows).nll)
@@ -242,8 +251,10 @@ class AnomalyDetector(OutlierMixin, Task):
     def _placed(self, train: Batches) -> Neighbours:
         """Where normal rows are, found among a bounded sample; fewer places hold no place for rare strange rows."""
         schema = self.preparation_.schema_
-        some = drawn(train, max(2, min(CLUSTERED, VALUES // len(schema.columns))), self.seed_)
+        values = math.prod(schema.shape)
+        some = drawn(train, max(2, min(CLUSTERED, VALUES // values)), self.seed_)
         count = -(-self.neighbours // 4) if self.training == "contaminated" else self.neighbours
+        count = min(count, max(GROUPS, KEPT // values))
         return Neighbours.learn(schema, some.x, count, some.weight, self.seed_)
 
     def _threshold(self, rows: int) -> Threshold:

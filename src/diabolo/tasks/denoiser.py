@@ -46,6 +46,7 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
     True
     """
 
+    restores: ClassVar[bool] = True
     measure: ClassVar[str] = (
         "mean squared error of held-out rows once noise was added and taken away, in standard deviations (of counts: "
         "of their logarithms); 1 for a wrong category"
@@ -103,7 +104,7 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
         return deep, missed(schema, x, self._mixed(noisy, self.linear_.best(noisy), self._linear_keep))
 
     def _verdict(self, x: Tensor) -> Tensor:
-        return self._clean(x).double().nan_to_num(0.0).sum(1)
+        return self._clean(x).double().nan_to_num(0.0).flatten(1).sum(1)
 
     def _state(self) -> dict[str, Tensor]:
         return {"keep": self.keep_}

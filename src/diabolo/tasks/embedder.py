@@ -15,7 +15,7 @@ from diabolo.batches import Batches
 from diabolo.errors import SchemaMismatch
 from diabolo.preparation.fields import framed
 from diabolo.tasks.measures import missed
-from diabolo.tasks.task import Task, outputs
+from diabolo.tasks.task import Task, beside, outputs
 from diabolo.variants import Variant
 
 
@@ -66,8 +66,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
         """The batch with the numbers of the code behind its columns, in place of older ones."""
         codes = self._codes(self._prepared(batch)).numpy()
         added = dict(zip(self.get_feature_names_out(), map(pa.array, codes.T), strict=True))
-        kept = {name: batch[name] for name in batch.schema.names if name not in added}
-        return pa.RecordBatch.from_pydict(kept | added)
+        return beside(batch, added)
 
     @property
     def _n_features_out(self) -> int:

@@ -41,6 +41,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     """
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
+    restores: ClassVar[bool] = True
     measure: ClassVar[str] = (
         "mean squared error of hidden values, in standard deviations (of counts: of their logarithms); 1 for a wrong "
         "category"
@@ -74,7 +75,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         return missed(schema, x, self._fill(holes), hidden), best
 
     def _verdict(self, x: Tensor) -> Tensor:
-        return self._fill(x).double().sum(1)
+        return self._fill(x).double().flatten(1).sum(1)
 
     def _state(self) -> dict[str, Tensor]:
         return {}

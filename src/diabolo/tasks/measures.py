@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from diabolo.randomness import uniform_like
 from diabolo.schema import Schema
 
 
@@ -28,3 +29,20 @@ def missed(schema: Schema, true: Tensor, told: Tensor, judged: Tensor | None = N
         wrong[:, place] = (other - one).square() if exact else (other.round() != one).to(true.dtype)
     judged, wrong = judged.flatten(1), torch.where(judged, wrong, 0.0).flatten(1)
     return wrong.sum(1) / judged.sum(1).clamp_min(1)
+
+
+def somewhere(x: Tensor) -> Tensor:
+    """One column of each row (n, columns), or one box of a grid (n, 1, *grid), half as wide along every axis, drawn.
+
+    >>> somewhere(torch.zeros(2, 5)).sum(1), somewhere(torch.zeros(2, 3, 4, 9)).sum((1, 2, 3))
+    (tensor([1, 1]), tensor([10, 10]))
+    """
+    ones = [1] * (x.dim() - 1)
+    chosen = torch.ones(())
+    for axis in range(2, x.dim()) if x.dim() > 2 else (1,):
+        size = x.shape[axis]
+        width = 1 if axis == 1 else -(-size // 2)
+        start = (uniform_like(x.flatten(1)[:, 0]) * (size - width + 1)).long().view(-1, *ones)
+        along = torch.arange(size).view(-1, *ones[axis:]) - start
+        chosen = chosen * ((along >= 0) & (along < width))
+    return chosen.bool()

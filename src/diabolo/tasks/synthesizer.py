@@ -62,6 +62,7 @@ class Synthesizer(Task):
     """
 
     draws: ClassVar[bool] = True
+    restores: ClassVar[bool] = True
     measure: ClassVar[str] = (
         "share of held-out rows, and of as many new ones, whose nearest neighbour is of their own kind: 0.5 where the "
         "two cannot be told apart, 1 where they can"

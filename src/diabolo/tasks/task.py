@@ -55,6 +55,7 @@ class Task(Params, ABC):
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
+    restores: ClassVar[bool] = False  # whether ``run`` gives whole rows back instead of adding columns to them
     on_epoch: ClassVar[Any] = None  # a function of an Epoch; no parameter: `watch` sets it, `clone` forgets it
 
     def watch(self, on_epoch: Callable[[Epoch], None]) -> Self:
@@ -76,6 +77,7 @@ class Task(Params, ABC):
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
         self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(_counted(rows, weight))
+        self._remember(self.preparation_.schema_, named=isinstance(rows, Source) or hasattr(self, "feature_names_in_"))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
         for train, valid, held_out in self._rounds(*parts):
@@ -138,16 +140,19 @@ class Task(Params, ABC):
     def _rows(self, X: Any, *, first: bool) -> np.ndarray | pa.Table | Source:
         """``X`` checked by scikit-learn's rules and brought to an array, an Arrow table or a file to stream."""
         if isinstance(X, (str, Path)):
-            X = open_source(X)
+            X = open_source(X, schema=None if first else self.preparation_.schema_)
         if isinstance(X, Source):
-            return self._remember(X) if first else X
+            if first and X.rows is not None and X.rows < 2:
+                raise _too_few(X.name, X.rows)
+            return X
         if isinstance(X, (pa.RecordBatch, pa.Table)) and not first:
             return X
         if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
             self._validated(X, first, skip_check_array=True)
             return _at_least_two(as_rows(X)) if first else as_rows(X)
         dtype = (np.float64, np.float32)
-        return self._validated(X, first, dtype=dtype, ensure_all_finite=False, ensure_min_samples=1 + first)
+        rules = {"ensure_all_finite": False, "ensure_min_samples": 1 + first, "allow_nd": True}
+        return as_rows(self._validated(X, first, dtype=dtype, **rules))
 
     def _validated(self, X: Any, first: bool, **rules: Any) -> Any:
         """``X`` by scikit-learn's rules; its errors become ours."""
@@ -156,12 +161,11 @@ class Task(Params, ABC):
         except ValueError as error:
             raise InvalidData(str(error)) from None
 
-    def _remember(self, source: Source) -> Source:
-        if source.rows is not None and source.rows < 2:
-            raise _too_few(source.name, source.rows)
-        self.n_features_in_ = len(source.schema.names)
-        self.feature_names_in_ = np.array(source.schema.names, dtype=object)
-        return source
+    def _remember(self, schema: Schema, *, named: bool) -> None:
+        """What scikit-learn wants to know of the columns of the fit."""
+        self.n_features_in_ = len(schema.sources)
+        if named:
+            self.feature_names_in_ = np.array(schema.sources, dtype=object)
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -294,9 +298,7 @@ class Task(Params, ABC):
         schema = Schema.from_dict(manifest["schema"])
         self.preparation_ = Preparation.from_schema(schema)
         self.fields_ = Fields.from_dict(manifest["fields"])
-        self.n_features_in_ = len(schema.sources)
-        if manifest["named"]:
-            self.feature_names_in_ = np.array(schema.sources, dtype=object)
+        self._remember(schema, named=manifest["named"])
         self.history_ = [Epoch(**epoch) for epoch in manifest["history"]]
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
         self.rows_seen_ = self.card_["data"]["seen"]
@@ -386,6 +388,12 @@ def outputs(autoencoder: Autoencoder, z: Tensor) -> Tensor:
     grid = getattr(autoencoder.decoder, "grid", ()) if autoencoder.bottleneck.grid else ()
     told: Tensor = autoencoder.decoder(z.reshape(len(z), autoencoder.bottleneck.latent, *grid))
     return told
+
+
+def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """The batch with the columns ``added`` behind its own, in place of older ones of their names."""
+    kept = {name: batch[name] for name in batch.schema.names if name not in added}
+    return pa.RecordBatch.from_pydict({**kept, **added})
 
 
 def briefly(trainer: Trainer) -> Trainer:

@@ -1,0 +1,91 @@
+"""Grids: images and series in a table. A channel is a column, and each of its values is an array of one shape.
+
+::
+
+    (n, channels, *grid)  <--stacked / unstacked-->  n rows of one column per channel, each (*grid)
+
+The type of such a column is Arrow's own ``fixed_shape_tensor``, which Parquet and Arrow files keep.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from diabolo.errors import InvalidData, SchemaMismatch
+
+
+def is_grid(kind: pa.DataType) -> bool:
+    """Whether values of this type are grids of numbers."""
+    return isinstance(kind, pa.FixedShapeTensorType)
+
+
+def channels(schema: pa.Schema) -> list[str]:
+    """The columns that hold grids. Raises InvalidData if they are not all of one shape.
+
+    >>> channels(pa.schema([("file", pa.string()), ("grey", pa.fixed_shape_tensor(pa.uint8(), (8, 8)))]))
+    ['grey']
+    """
+    found = {field.name: tuple(field.type.shape) for field in schema if is_grid(field.type)}
+    if len(set(found.values())) > 1:
+        told = ", ".join(f"{name!r} {shape}" for name, shape in found.items())
+        raise InvalidData(f"The channels of a row have different shapes: {told}. Bring them to one shape.")
+    return list(found)
+
+
+def cells(schema: pa.Schema) -> int:
+    """How many values a row holds."""
+    return sum(math.prod(field.type.shape) if is_grid(field.type) else 1 for field in schema)
+
+
+def stacked(rows: pa.Table | pa.RecordBatch, names: Sequence[str], grid: tuple[int, ...]) -> np.ndarray:
+    """The channels ``names`` of all rows, shape (n, channels, *grid); a null becomes NaN in all its cells.
+
+    Raises SchemaMismatch for a column that is not of that shape.
+    """
+    return np.stack([_channel(rows[name], name, grid) for name in names], 1)
+
+
+def _channel(column: pa.Array | pa.ChunkedArray, name: str, grid: tuple[int, ...]) -> np.ndarray:
+    if pa.types.is_null(column.type):
+        return np.full((len(column), *grid), np.nan)
+    if not is_grid(column.type) or tuple(column.type.shape) != grid:
+        told = f"values of shape {tuple(column.type.shape)}" if is_grid(column.type) else f"{column.type}"
+        raise SchemaMismatch(f"Column {name!r} holds {told}; the fit had arrays of shape {grid} there.")
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return np.concatenate([_numbers(chunk) for chunk in chunks] or [np.empty((0, *grid))])
+
+
+def _numbers(chunk: pa.Array) -> np.ndarray:
+    there = chunk.is_valid().to_numpy(zero_copy_only=False)
+    values: np.ndarray = chunk.drop_null().to_numpy_ndarray() if there.any() else np.empty((0, *chunk.type.shape))
+    if there.all() and len(there):
+        return values
+    out = np.full((len(chunk), *values.shape[1:]), np.nan)
+    out[there] = values
+    return out
+
+
+def grid_column(values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
+    """Grids (n, *grid) as a column; of the type ``kind``, whole numbers rounded and kept within its range.
+
+    >>> grid_column(np.array([[[0.4, 300.0]]]), pa.fixed_shape_tensor(pa.uint8(), (1, 2))).to_numpy_ndarray().tolist()
+    [[[0, 255]]]
+    """
+    if kind is not None:
+        told = np.dtype(kind.value_type.to_pandas_dtype())
+        if told.kind in "iu":
+            values = np.clip(np.rint(values), np.iinfo(told).min, np.iinfo(told).max)
+        values = values.astype(told)
+    kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(values.dtype), values.shape[1:])
+    size = math.prod(values.shape[1:])
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), size)
+    return pa.ExtensionArray.from_storage(kind, flat)
+
+
+def unstacked(values: np.ndarray, names: Iterable[str]) -> pa.RecordBatch:
+    """Rows (n, channels, *grid) as a batch of one column per channel."""
+    return pa.RecordBatch.from_arrays([grid_column(each) for each in np.moveaxis(values, 1, 0)], list(names))

@@ -1,0 +1,134 @@
+"""Image files, read and written: the one place that knows Pillow."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+
+from diabolo.errors import InvalidData, InvalidParameter, MissingExtra, UnreadableFile
+from diabolo.grids import channels, stacked
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MOST_PIXELS = 1 << 27  # of a file that is decoded
+MODES = {("grey",): "L", ("red", "green", "blue"): "RGB", ("red", "green", "blue", "alpha"): "RGBA"}
+GREYS = ("1", "L", "LA", "La")
+DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits
+DEEPEST = 65_535
+TURNED = (5, 6, 7, 8)  # values of Exif's orientation under which height and width change places
+ORIENTATION = 0x0112
+
+
+class Header(NamedTuple):
+    """What an image file says before its pixels are decoded: (height, width) and Pillow's mode."""
+
+    size: tuple[int, int]
+    mode: str
+
+
+def header(file: Path) -> Header:
+    """The header of an image as it is seen upright. Raises UnreadableFile."""
+    with opened(file) as image:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise UnreadableFile(f"{file} has {width} x {height} pixels, more than {MOST_PIXELS:,}. Shrink it.")
+        turned = image.getexif().get(ORIENTATION) in TURNED
+        alpha = image.mode == "P" and "transparency" in image.info
+        return Header((width, height) if turned else (height, width), "RGBA" if alpha else image.mode)
+
+
+def pixels_of(file: Path, mode: str, grid: tuple[int, ...]) -> np.ndarray:
+    """The image upright, in ``mode`` and at the size ``grid``: (height, width, colours); of mode F in 16 bits."""
+    from PIL import Image, ImageOps
+
+    with opened(file) as image:
+        told = ImageOps.exif_transpose(image).convert(mode)
+        if told.size[::-1] != grid:
+            told = told.resize((grid[1], grid[0]), Image.Resampling.BILINEAR)
+    pixels = np.asarray(told).reshape(*grid, -1)
+    return np.clip(np.rint(pixels), 0, DEEPEST).astype(np.uint16) if mode == "F" else pixels
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Image]:
+    """The image in ``file``, decoded when it is asked for its pixels; whatever goes wrong becomes UnreadableFile."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtra(f"{file} is an image; Pillow reads those. Type: pip install 'diabolo[images]'") from None
+    try:
+        with Image.open(file) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UnreadableFile(f"{file} cannot be read as an image: {told}. Replace it, or take it away.") from error
+
+
+class Pictures:
+    """A new folder that rows with images go to, as PNG files under the names in ``file``, or under their numbers.
+
+    The folder appears under its name once it is complete; after an error nothing is left of it. Raises InvalidParameter
+    where it exists already, InvalidData for rows without images.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if folder.exists():
+            raise InvalidParameter(f"{folder} exists already. Name a new folder.")
+        if not folder.resolve().parent.is_dir():
+            raise InvalidParameter(f"There is no folder {folder.parent} to make {folder.name} in. Make it first.")
+        self.path, self.rows = folder.resolve(), 0
+        self._part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=self.path.parent))
+
+    def write(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Write the images of these rows."""
+        names = channels(rows.schema)
+        if tuple(names) not in MODES:
+            raise InvalidData(
+                f"An image has the columns {', '.join(' + '.join(each) for each in MODES)}; these rows have "
+                f"{', '.join(names) or 'none of them'}. Name a .parquet or .arrow file."
+            )
+        pixels = np.moveaxis(stacked(rows, names, tuple(rows.schema.field(names[0]).type.shape)), 1, 3)
+        given = rows["file"].to_pylist() if "file" in rows.schema.names else [None] * len(pixels)
+        for image, name in zip(pixels, given, strict=True):
+            self._save(image, _place(name, self.rows))
+            self.rows += 1
+
+    def close(self) -> None:
+        """Give the folder its name."""
+        self._part.chmod(0o755)  # temporary folders belong to their maker alone
+        self._part.rename(self.path)
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        shutil.rmtree(self._part, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close() if kind is None else self.discard()
+
+    def _save(self, image: np.ndarray, name: Path) -> None:
+        from PIL import Image
+
+        deep = image.dtype == np.uint16
+        drawn = image if deep else np.clip(np.rint(np.nan_to_num(image)), 0, 255).astype(np.uint8)
+        (self._part / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn[..., 0] if drawn.shape[2] == 1 else drawn).save(self._part / name)
+
+
+def _place(name: str | None, row: int) -> Path:
+    """Where an image goes in the folder; a name that leads out of it is not followed."""
+    path = Path(name or f"{row:06}")
+    if path.is_absolute() or ".." in path.parts:
+        path = Path(f"{row:06}")
+    return path if path.suffix.lower() == ".png" else path.with_name(f"{path.name}.png")

@@ -1,0 +1,188 @@
+"""Folders of images: read in order, at one size, as those of the fit were; written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from diabolo import AnomalyDetector, Denoiser
+from diabolo.cli import app
+from diabolo.errors import InvalidData, InvalidParameter, MissingExtra, UnreadableFile
+from diabolo.grids import channels, stacked
+from diabolo.images import Pictures
+from diabolo.readers import open_sink, open_source
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def save(path: Path, pixels: np.ndarray, **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def grey(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Stripes of one height each, 12 x 10 pixels; a text and a hidden file among them."""
+    folder = tmp_path / "grey"
+    for i in range(40):
+        pixels = np.zeros((12, 10), np.uint8)
+        pixels[i % 4 * 3 : i % 4 * 3 + 3] = 200
+        save(folder / f"{i:02}.png", pixels + rng.integers(0, 20, pixels.shape).astype(np.uint8))
+    (folder / "notes.txt").write_text("not an image")
+    (folder / ".hidden.png").write_text("nor this")
+    return folder
+
+
+def test_rows_are_images_in_the_order_of_their_names(grey: Path) -> None:
+    source = open_source(grey)
+    table = source.table()
+    assert (source.rows, table.schema.names) == (40, ["file", "grey"])
+    assert table["file"].to_pylist() == [f"{i:02}.png" for i in range(40)]
+    assert np.array_equal(stacked(table, ["grey"], (12, 10))[7, 0], np.asarray(Image.open(grey / "07.png")))
+    assert source.locate(3).endswith("03.png")
+
+
+@pytest.mark.parametrize(
+    ("mode", "found"),
+    [
+        ("1", ["grey"]),
+        ("L", ["grey"]),
+        ("LA", ["grey"]),
+        ("I;16", ["grey"]),
+        ("P", ["red", "green", "blue"]),
+        ("RGB", ["red", "green", "blue"]),
+        ("CMYK", ["red", "green", "blue"]),
+        ("RGBA", ["red", "green", "blue", "alpha"]),
+    ],
+)
+def test_colours(mode: str, found: list[str], tmp_path: Path) -> None:
+    ending = "tif" if mode in ("CMYK", "I;16") else "png"
+    for name in "ab":
+        Image.new(mode, (4, 3)).save(tmp_path / f"{name}.{ending}")
+    source = open_source(tmp_path)
+    assert channels(source.schema) == found
+    assert source.schema.field(found[0]).type.value_type == (pa.uint16() if mode == "I;16" else pa.uint8())
+    assert stacked(source.table(), found, (3, 4)).shape == (2, len(found), 3, 4)
+
+
+def test_folders_within_are_told(grey: Path) -> None:
+    save(grey / "more" / "z.png", np.zeros((12, 10), np.uint8))
+    table = open_source(grey).table()
+    assert table["folder"].to_pylist()[-1] == "more"
+    assert table["file"].to_pylist()[-1] == "more/z.png"
+    detector = AnomalyDetector("Linear", random_state=0).fit(grey)
+    assert set(detector.preparation_.schema_.dropped) == {"file", "folder"}
+
+
+def test_sizes(grey: Path) -> None:
+    save(grey / "wide.png", np.zeros((12, 30), np.uint8))
+    with pytest.raises(UnreadableFile, match=r"wide.png has 12 x 30 pixels and .*00.png has 12 x 10"):
+        open_source(grey)
+    assert open_source(grey, "images:6").schema.field("grey").type.shape == [6, 6]
+    assert open_source(grey, "images:6x5").schema.field("grey").type.shape == [6, 5]
+    with pytest.raises(InvalidParameter, match="images:64"):
+        open_source(grey, "images:big")
+
+
+def test_large_images_need_a_size(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", np.zeros((300, 300), np.uint8))
+    with pytest.raises(UnreadableFile, match="300 x 300"):
+        open_source(tmp_path)
+
+
+def test_photographs_are_set_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned to the right by 90 degrees
+    save(tmp_path / "a.png", pixels, exif=exif)
+    assert stacked(open_source(tmp_path).table(), ["grey"], (3, 2))[0, 0].tolist() == [[0, 255], [0, 0], [0, 0]]
+
+
+def test_a_model_reads_images_as_those_of_its_fit(grey: Path, tmp_path: Path) -> None:
+    detector = AnomalyDetector("Linear", random_state=0).fit(grey)
+    with Image.open(grey / "00.png") as first:
+        first.convert("RGB").resize((20, 24)).save(tmp_path / "other.png")
+    scores = detector.anomaly_score(tmp_path)  # the folder holds grey/ too
+    assert scores.shape == (41,)
+    assert np.allclose(scores[:40], detector.anomaly_score(grey))
+
+
+def test_broken_images_are_named(grey: Path) -> None:
+    (grey / "99.png").write_bytes((grey / "00.png").read_bytes()[:60])
+    with pytest.raises(UnreadableFile, match=r"99.png cannot be read as an image"):
+        open_source(grey).table()
+    (grey / "empty").mkdir()
+    with pytest.raises(UnreadableFile, match="without images"):
+        open_source(grey / "empty")
+
+
+def test_mixed_depths_are_refused(grey: Path) -> None:
+    Image.new("I;16", (10, 12)).save(grey / "deep.tif")
+    with pytest.raises(UnreadableFile, match="8 bits and some 16"):
+        open_source(grey)
+
+
+def test_without_pillow(grey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    with pytest.raises(MissingExtra, match=r"diabolo\[images\]"):
+        open_source(grey)
+
+
+def test_images_are_written_under_their_names(grey: Path, tmp_path: Path) -> None:
+    save(grey / "in" / "a.jpg", np.full((12, 10), 90, np.uint8))
+    table = open_source(grey).table()
+    with open_sink(f"{tmp_path}/out/") as sink:
+        sink.write(table)
+    again = open_source(tmp_path / "out").table()
+    assert again["file"].to_pylist()[-1] == "in/a.jpg.png"
+    assert np.array_equal(stacked(again, ["grey"], (12, 10)), stacked(table, ["grey"], (12, 10)))
+    with pytest.raises(InvalidParameter, match="exists already"):
+        open_sink(f"{tmp_path}/out/")
+
+
+def test_names_lead_nowhere_else(tmp_path: Path, grey: Path) -> None:
+    table = open_source(grey).table().slice(0, 2)
+    names = pa.array(["../../evil.png", "/etc/evil.png"])
+    with Pictures(tmp_path / "out") as sink:
+        sink.write(table.set_column(0, "file", names))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000000.png", "000001.png"]
+
+
+def test_nothing_is_left_after_an_error(tmp_path: Path, grey: Path) -> None:
+    before = set(tmp_path.iterdir())
+    with pytest.raises(InvalidData, match=r"red \+ green \+ blue"), Pictures(tmp_path / "out") as sink:
+        sink.write(pa.table({"a": [1]}))
+    assert set(tmp_path.iterdir()) == before
+
+
+def run(*words: object) -> str:
+    """What the command prints; it must go well."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_command_line(grey: Path, tmp_path: Path) -> None:
+    model, page = tmp_path / "m.diabolo", tmp_path / "r.html"
+    run("fit", "detect", grey, "-o", model, "-q", "-p", "variant=Linear")
+    assert run("run", model, grey, "-q", "--explain").splitlines()[0] == "file,anomaly_score,p_value,anomaly,reasons"
+    assert "grey, rows" in run("explain", model, grey, "--top", 1)
+    run("report", model, grey, "-o", page, "-q")
+    assert "data:image/png;base64" in page.read_text()
+
+
+def test_cleaned_images_go_to_a_folder(grey: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.diabolo"
+    Denoiser("Linear", random_state=0).fit(grey).save(model)
+    run("run", model, grey, "-q", "-o", f"{tmp_path}/cleaned/")
+    assert len(list((tmp_path / "cleaned").glob("*.png"))) == 40
