@@ -218,6 +218,17 @@ def test_other_tasks_run_and_are_judged(task: str, added: str, tmp_path: Path, p
     assert ("Wrote" if task == "denoise" else "diabolo show") in reported[1]
 
 
+def test_a_label_called_like_a_verdict_is_left_out(tmp_path: Path) -> None:
+    data = table(200, broken=5).rename_columns(["a", "b", "c", "unit", "anomaly"])
+    pa.csv.write_csv(data, tmp_path / "t.csv")
+    words = ("fit", "detect", tmp_path / "t.csv", "-o", tmp_path / "m", *QUICK)
+    assert "-p ignore=anomaly" in command(*words, code=3)[1]
+    assert "anomaly, left out on request" in command(*words, "-p", "ignore=anomaly")[1]
+    told = json.loads(command("evaluate", tmp_path / "m", tmp_path / "t.csv", "--labels", "anomaly", "--json")[0])
+    assert told["auroc"]["value"] > 0.9
+    assert "anomaly" in rows_of(command("run", tmp_path / "m", tmp_path / "t.csv", "--explain")[0])[0]
+
+
 def test_synthesizer_draws_as_many_rows_as_it_is_told(tmp_path: Path, place: Path, new: Path) -> None:
     _, said = command("fit", "synthesize", place / "train.csv", "-o", tmp_path / "m", *QUICK)
     assert "1000 -o new.csv" in said

@@ -661,3 +661,13 @@ def test_fields_of_an_array_are_an_array() -> None:
     fields = Fields.of(np.ones((2, 3)))
     blank = fields.blank(Preparation().fit(np.arange(6.0).reshape(2, 3)).schema_, 4)
     assert blank.shape == (4, 3) and np.isnan(blank).all() and fields.given_back(blank) is blank
+
+
+def test_columns_are_left_out_on_request(rng: np.random.Generator) -> None:
+    rows = pa.table({"a": rng.normal(size=50), "label": rng.integers(0, 2, 50)})
+    schema = Preparation(ignore=("label",)).fit(rows).schema_
+    assert [column.name for column in schema.columns] == ["a"]
+    assert schema.dropped == {"label": "left out on request"}
+    assert Preparation(ignore=("x1",)).fit(rng.normal(size=(50, 3))).schema_.dropped == {"x1": "left out on request"}
+    with pytest.raises(InvalidParameter, match=r"ignore names the column 'lable'. Did you mean 'label'\?"):
+        Preparation(ignore=("lable",)).fit(rows)

@@ -63,7 +63,7 @@ def check_names(task: Task, source: Source) -> None:
     from diabolo import AnomalyDetector, stream
 
     if isinstance(task, AnomalyDetector):
-        stream.check_names(source.schema.names)
+        stream.check_names(name for name in source.schema.names if name not in task.ignore)
 
 
 def detector_at(model: Path, what: str) -> AnomalyDetector:
@@ -84,7 +84,7 @@ def check_detector(task: Task, what: str) -> None:
             f"{what} for detectors; this is a model of the task {type(task).__name__}. "
             "Make one: diabolo fit detect DATA -o MODEL"
         )
-    stream.check_names(task.preparation_.schema_.sources)
+    stream.check_names(column.source for column in task.preparation_.schema_.columns)
 
 
 def row_numbers(text: str) -> list[int]:

@@ -85,7 +85,7 @@ def check_names(names: Iterable[str]) -> None:
     if taken:
         raise SchemaMismatch(
             f"The column {taken[0]!r} has a name that `run` gives to what it finds ({', '.join(VERDICTS)}). Leave it "
-            "out of the fit if it is a label or comes from an earlier run, or rename it."
+            f"out of the fit if it is a label or comes from an earlier run (-p ignore={taken[0]}), or rename it."
         )
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute
 import torch
 from torch import Tensor
 
-from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
+from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch, suggestion
 from diabolo.grids import channels, grid_column, is_grid, stacked
 from diabolo.params import Count, Params
 from diabolo.preparation.detection import Detected, detect, is_spoiled, number
@@ -33,6 +33,7 @@ __all__ = ["Preparation", "Streamed"]
 
 MOMENTS = (Role.DATE, Role.TIME)
 BLOCK = 1 << 15  # values standardised at once: they stay in the cache from one step to the next
+IGNORED = "left out on request"
 BESIDE = "a single value beside images or series"
 GRIDS: dict[int, Literal["table", "series", "image"]] = {2: "table", 3: "series", 4: "image"}
 
@@ -58,6 +59,7 @@ class Preparation(Params):
     """
 
     likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
+    ignore: Annotated[tuple[str, ...], "columns that are not learned from"] = ()
     categories: Annotated[Count, "most frequent categories of a column that are told apart"] = 64
     sample: Annotated[Count, "rows that quantiles are taken from"] = 50_000
 
@@ -125,7 +127,10 @@ class Preparation(Params):
         for block in blocks:
             survey.add_numbers(_flat(block))
         chosen = self._chosen(names)
-        return {each.name: self._of_number(each, chosen.get(each.name), grid) for each in survey.profiles()}
+        return {
+            each.name: IGNORED if each.name in self.ignore else self._of_number(each, chosen.get(each.name), grid)
+            for each in survey.profiles()
+        }
 
     def _of_number(self, profile: Profile, likelihood: str | None, grid: tuple[int, ...]) -> Detected:
         if likelihood is None and grid and profile.rows:
@@ -143,6 +148,9 @@ class Preparation(Params):
         found: dict[str, Detected] = {}
         for profile, field in zip(survey.profiles(), fields, strict=True):
             likelihood = chosen.get(profile.name)
+            if field.name in self.ignore:
+                found[profile.name] = IGNORED
+                continue
             if likelihood is None and is_spoiled(profile):
                 raise _spoiled(profile.name, rows, where)
             found[profile.name] = _aside(field) or detect(profile, self.categories, likelihood)
@@ -159,9 +167,12 @@ class Preparation(Params):
 
     def _chosen(self, names: Any) -> Mapping[str, str]:
         chosen = self.likelihoods or {}
-        unknown = [name for name in chosen if name not in names]
-        if unknown:
-            raise InvalidParameter(f"likelihoods names the column {unknown[0]!r}. The columns are {_some(names)}.")
+        for parameter, named in (("likelihoods", chosen), ("ignore", self.ignore)):
+            if unknown := [name for name in named if name not in names]:
+                raise InvalidParameter(
+                    f"{parameter} names the column {unknown[0]!r}.{suggestion(unknown[0], names)} The columns are "
+                    f"{_some(names)}."
+                )
         return chosen
 
     def _check_width(self, rows: np.ndarray) -> None:

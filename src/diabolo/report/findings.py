@@ -133,7 +133,7 @@ class Findings:
 
     def gather(self, source: Source) -> None:
         """Score every row of ``source``."""
-        check_names(self.detector.preparation_.schema_.sources)
+        check_names(self.detector.explained_names_)
         for result in results(self.detector, source, self.labels):
             rows = pa.table(result).select([name for name in result.schema.names if name not in (*VERDICTS, LABEL)])
             self.add(rows, result["anomaly_score"], result["anomaly"])

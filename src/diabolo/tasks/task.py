@@ -52,6 +52,7 @@ class Task(Params, ABC):
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Denoising"
     trainer: Annotated[Trainer | None, "how it is trained; None for the defaults"] = None
     likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
+    ignore: Annotated[tuple[str, ...], "columns that are not learned from, such as labels"] = ()
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
@@ -76,7 +77,7 @@ class Task(Params, ABC):
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
-        self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(_counted(rows, weight))
+        self.preparation_ = Preparation(likelihoods=self.likelihoods, ignore=self.ignore).fit(_counted(rows, weight))
         self._remember(self.preparation_.schema_, named=isinstance(rows, Source) or hasattr(self, "feature_names_in_"))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
