@@ -29,6 +29,7 @@ from diabolo.schema import Column, Schema
 
 __all__ = ["Preparation", "Streamed"]
 
+EVERY = "*"  # the name that stands for all columns without an entry of their own
 MOMENTS = (Role.DATE, Role.TIME)
 BLOCK = 1 << 15  # values standardised at once: they stay in the cache from one step to the next
 GRIDS: dict[int, Literal["table", "series", "image"]] = {2: "table", 3: "series", 4: "image"}
@@ -54,7 +55,7 @@ class Preparation(Params):
     [{'flow': 2.0, 'state': 'off'}]
     """
 
-    likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
+    likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, '*' for all others"] = None
     categories: Annotated[Count, "most frequent categories of a column that are told apart"] = 64
     sample: Annotated[Count, "rows that quantiles are taken from"] = 50_000
 
@@ -137,7 +138,9 @@ class Preparation(Params):
         return _schema(found | dict(unread), tuple(fields.names))
 
     def _chosen(self, names: Any) -> Mapping[str, str]:
-        chosen = self.likelihoods or {}
+        chosen = dict(self.likelihoods or {})
+        if EVERY in chosen and EVERY not in names:
+            chosen = dict.fromkeys(names, chosen.pop(EVERY)) | chosen
         unknown = [name for name in chosen if name not in names]
         if unknown:
             raise InvalidParameter(f"likelihoods names the column {unknown[0]!r}. The columns are {_some(names)}.")

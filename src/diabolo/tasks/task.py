@@ -51,7 +51,9 @@ class Task(Params, ABC):
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Denoising"
     trainer: Annotated[Trainer | None, "how it is trained; None for the defaults"] = None
-    likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
+    likelihoods: Annotated[
+        Mapping[str, str] | None, "likelihood by column name, '*' for all others; None: chosen from the data"
+    ] = None
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
