@@ -14,7 +14,8 @@ from diabolo import Synthesizer, Trainer, load
 from diabolo.checks import tasks
 from diabolo.checks.tasks import Subject, made_up
 from diabolo.errors import InvalidParameter, LawBroken
-from diabolo.variants import VAE, Linear, Vanilla
+from diabolo.priors import Autoregressive
+from diabolo.variants import FSQ, LFQ, RQVAE, VAE, VQVAE, Linear, Vanilla, Variant
 
 
 def table(count: int = 400) -> pa.Table:
@@ -100,9 +101,22 @@ def test_two_groups_need_more_than_one_gaussian() -> None:
     rows = np.where(dice.random((800, 1)) < 0.5, -5.0, 5.0) * [1, 1, -1] + dice.normal(size=(800, 3))
     synthesizer = Synthesizer("Linear", random_state=0).fit(rows)
     between = (np.abs(synthesizer.sample(2000)[:, 0]) < 2).mean()
-    assert len(synthesizer.mixture_.weights) > 1 and between < 0.03
+    assert len(synthesizer.prior_.weights) > 1 and between < 0.03
     one = Synthesizer("Linear", components=1, random_state=0).fit(rows)
-    assert len(one.mixture_.weights) == 1 and (np.abs(one.sample(2000)[:, 0]) < 2).mean() > 0.1
+    assert len(one.prior_.weights) == 1 and (np.abs(one.sample(2000)[:, 0]) < 2).mean() > 0.1
+
+
+@pytest.mark.parametrize("variant", [VQVAE(codes=8), FSQ(latent=4), RQVAE(codes=8, stages=2), LFQ()], ids=repr)
+def test_tokens_are_drawn_one_after_the_other(variant: Variant, tmp_path: Path) -> None:
+    dice = np.random.default_rng(0)
+    t = dice.normal(size=(400, 1))
+    rows = t * [1, -1, 2, 1] + 0.1 * dice.normal(size=(400, 4))
+    synthesizer = Synthesizer(variant, trainer=Trainer(epochs=3), random_state=0).fit(rows)
+    assert isinstance(synthesizer.prior_, Autoregressive)
+    synthesizer.save(tmp_path / "m.diabolo")
+    new = synthesizer.sample(600)
+    assert np.array_equal(new, load(tmp_path / "m.diabolo").sample(600))
+    assert np.array_equal(new[:300], synthesizer.sample(300)) and np.isfinite(new).all()
 
 
 def test_an_ensemble_is_refused() -> None:

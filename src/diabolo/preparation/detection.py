@@ -148,7 +148,7 @@ def _step(profile: Profile) -> float:
     width = profile.high - profile.low
     if width == 0:
         return abs(profile.low) or 1.0
-    step = reduce(lambda a, b: _common(a, b, width / MOST_STEPS), np.diff(values).tolist(), width)
+    step = reduce(lambda a, b: _divisor(a, b, width / MOST_STEPS), np.diff(values).tolist(), width)
     step = width / max(round(width / step), 1)
     places = (values - profile.low) / step
     if width / step > MOST_STEPS or np.abs(places - places.round()).max() > OFF_LATTICE:
@@ -159,7 +159,7 @@ def _step(profile: Profile) -> float:
     return float(step)
 
 
-def _common(a: float, b: float, least: float) -> float:
+def _divisor(a: float, b: float, least: float) -> float:
     """The largest number that both are multiples of, by Euclid's algorithm; ``least`` and less is a rounding error."""
     while b > least / 2:
         a, b = b, a - b * round(a / b)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,18 +15,21 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batch, Batches, drawn
+from diabolo.batches import Batch, Batches, drawn, in_blocks
+from diabolo.bottlenecks import Discrete
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.params import Count
+from diabolo.priors import Autoregressive
 from diabolo.randomness import seeded, uniform_like
 from diabolo.schema import Column
 from diabolo.tasks.mixture import Mixture, fewest
-from diabolo.tasks.task import TRIALS, Task, codes, outputs
+from diabolo.tasks.task import TRIALS, Task, codes, outputs, places
 from diabolo.variants import Variant
 
 LEARNED = 20_000  # training rows whose codes the prior is fitted to
 COMPONENTS = (1, 2, 4, 8, 16, 32, 64)  # Gaussians that are tried where their number is not given
 ROWS = 4096  # new rows drawn at once
+SLOWLY = 256  # the same where codes are drawn one token after the other
 FEW = 20  # training rows that a Gaussian needs at least
 PATTERNS = 4096  # training rows whose gaps are kept
 TRIES = 8  # draws of a category until it is one that has a name
@@ -38,8 +41,10 @@ class Synthesizer(Task):
 
     ::
 
-        z ~ p(z)          prior="mixture": Gaussians fitted to the codes of the training rows once the autoencoder is
-                          trained (Ghosh et al., 2020, arXiv:1903.12436); "own": the bottleneck's, as a VAE learns it
+        z ~ p(z)          prior="fitted": learned from the codes of the training rows once the autoencoder is trained:
+                          Gaussians for numbers (Ghosh et al., 2020, arXiv:1903.12436), a network that draws one token
+                          after the other for tokens (van den Oord et al., 2017, arXiv:1711.00937); "own": the
+                          bottleneck's, as a VAE learns it
         x ~ p(x | z)      the likelihood, so that rows vary as the data do around their reconstructions
 
     Numbers stay within the range of the training rows, categories are known ones, and columns that were set aside (ids,
@@ -69,9 +74,9 @@ class Synthesizer(Task):
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Vanilla"
     prior: Annotated[
-        Literal["mixture", "own"], "what codes are drawn from: Gaussians fitted to codes, or the bottleneck's own prior"
-    ] = "mixture"
-    components: Annotated[Count | None, "Gaussians of the mixture; None: as many as suit the held-out rows"] = None
+        Literal["fitted", "own"], "what codes are drawn from: what is fitted to codes, or the bottleneck's own prior"
+    ] = "fitted"
+    components: Annotated[Count | None, "Gaussians fitted to codes; None: as many as suit the held-out rows"] = None
     gaps: Annotated[bool, "whether new rows lack values as the training rows do"] = False
 
     def sample(self, n: int, seed: int = 0) -> Any:
@@ -100,15 +105,17 @@ class Synthesizer(Task):
         check_is_fitted(self, "autoencoder_")
         if not isinstance(n, (int, np.integer)) or n < 0:
             raise InvalidParameter(f"The number of new rows must be an int >= 0. Got {n!r}.")
-        for start in range(0, max(n, 1), ROWS):
+        size = ROWS if not isinstance(self.prior_, Autoregressive) else SLOWLY
+        for start in range(0, max(n, 1), size):
             with seeded(self.seed_, seed, start), torch.inference_mode():
-                yield self._gapped(self._values(self.autoencoder_, self._prior, ROWS))[: n - start]
+                yield self._gapped(self._values(self.autoencoder_, self._prior, size))[: n - start]
 
     def _prior(self, n: int) -> Tensor:
-        if self.mixture_ is not None:
-            return self.mixture_.sample(n)
-        decoder, bottleneck = self.autoencoder_.decoder, self.autoencoder_.bottleneck
-        return bottleneck.sample(n, getattr(decoder, "grid", ()) if bottleneck.grid else ()).flatten(1)
+        bottleneck = self.autoencoder_.bottleneck
+        if self.prior_ is None:
+            return bottleneck.sample(n, places(self.autoencoder_)).flatten(1)
+        drawn = self.prior_.sample(n)
+        return bottleneck.look_up(drawn).flatten(1) if isinstance(bottleneck, Discrete) else drawn
 
     def _values(self, autoencoder: Autoencoder, prior: Codes, n: int) -> Tensor:
         """New prepared rows (n, columns, *grid) without gaps."""
@@ -131,11 +138,19 @@ class Synthesizer(Task):
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         outputs(self.autoencoder_, self._codes(next(train.ordered(1)).x))  # says so where there is no one code
         rows, judged = drawn(train, LEARNED, self.seed_), next(held_out.ordered(TRIALS)).x
-        self.mixture_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "mixture" else None
-        self._linear_mixture = self._fitted(self.linear_, rows, judged)
+        self.prior_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "fitted" else None
+        self._linear_prior = self._gaussians(self.linear_, rows, judged)
         self.patterns_ = drawn(train, PATTERNS, self.seed_).x.isnan() if self.gaps else torch.empty(0).bool()
 
-    def _fitted(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture:
+    def _fitted(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture | Autoregressive:
+        """What suits the codes of the rows: Gaussians, or a network for tokens."""
+        if not isinstance(autoencoder.bottleneck, Discrete):
+            return self._gaussians(autoencoder, rows, judged)
+        with seeded(self.seed_):
+            prior = Autoregressive(autoencoder.bottleneck.letters, places(autoencoder))
+        return prior.fit(tokens(autoencoder, rows.x), tokens(autoencoder, judged), self.seed_).eval()
+
+    def _gaussians(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture:
         """Gaussians of the codes of the rows, as many as make held-out codes most probable."""
         learned, judged = Batch(codes(autoencoder, rows.x), rows.weight), codes(autoencoder, judged)
         most = max(1, min(fewest(learned.x), len(rows) // FEW))
@@ -145,7 +160,7 @@ class Synthesizer(Task):
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
         deep = self._values(self.autoencoder_, self._prior, len(x))
-        linear = self._values(self.linear_, self._linear_mixture.sample, len(x))
+        linear = self._values(self.linear_, self._linear_prior.sample, len(x))
         return self._told_apart(x, deep), self._told_apart(x, linear)
 
     def _told_apart(self, x: Tensor, new: Tensor) -> Tensor:
@@ -165,21 +180,38 @@ class Synthesizer(Task):
     def _verdict(self, x: Tensor) -> Tensor:
         trip = self.autoencoder_(x)
         cost = trip.nll.double() + sum(trip.code.costs.values())
-        return (
-            cost
-            if self.mixture_ is None
-            else cost - self.mixture_.log_density(self.autoencoder_.encode(x).z.flatten(1))
-        )
+        if self.prior_ is None:
+            return cost
+        code = self.autoencoder_.encode(x)
+        if isinstance(self.prior_, Autoregressive):
+            return cost - self.prior_.log_prob(cast(Tensor, code.tokens)).double()
+        return cost - self.prior_.log_density(code.z.flatten(1))
 
     def _state(self) -> dict[str, Tensor]:
-        return {"patterns": self.patterns_} | ({} if self.mixture_ is None else self.mixture_.state())
+        if isinstance(self.prior_, Autoregressive):
+            learned = dict(self.prior_.state_dict())
+        else:
+            learned = {} if self.prior_ is None else self.prior_.state()
+        return {"patterns": self.patterns_} | {f"prior.{name}": each for name, each in learned.items()}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        width, shape = self._codes(self.probe_[:1]).shape[1], self.preparation_.schema_.shape
-        self.mixture_ = Mixture.restored(state, width) if self.prior == "mixture" else None
+        learned = {name.removeprefix("prior."): each for name, each in state.items() if name.startswith("prior.")}
+        shape, bottleneck = self.preparation_.schema_.shape, self.autoencoder_.bottleneck
+        if self.prior == "own":
+            self.prior_ = None
+        elif isinstance(bottleneck, Discrete):
+            self.prior_ = Autoregressive(bottleneck.letters, places(self.autoencoder_)).eval()
+            self.prior_.load_state_dict(learned)
+        else:
+            self.prior_ = Mixture.restored(learned, self._codes(self.probe_[:1]).shape[1])
         self.patterns_ = state["patterns"]
         if self.gaps and self.patterns_.shape[1:] != shape:
             raise InvalidData(f"The file keeps gaps of rows of shape {tuple(self.patterns_.shape[1:])}, not {shape}.")
+
+
+def tokens(autoencoder: Autoencoder, x: Tensor) -> Tensor:
+    """The tokens of prepared rows, (n, heads, *grid)."""
+    return in_blocks(x, lambda block: cast(Tensor, autoencoder.encode(block).tokens))
 
 
 def _nameless(columns: tuple[Column, ...], x: Tensor) -> Tensor:

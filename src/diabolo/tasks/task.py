@@ -385,9 +385,13 @@ def outputs(autoencoder: Autoencoder, z: Tensor) -> Tensor:
     """What the decoder makes of codes (n, numbers), for the likelihood to read. Raises InvalidParameter."""
     if not isinstance(autoencoder, Autoencoder):
         raise InvalidParameter("An ensemble has no one code to decode. Fit with variant.members=1.")
-    grid = getattr(autoencoder.decoder, "grid", ()) if autoencoder.bottleneck.grid else ()
-    told: Tensor = autoencoder.decoder(z.reshape(len(z), autoencoder.bottleneck.latent, *grid))
+    told: Tensor = autoencoder.decoder(z.reshape(len(z), autoencoder.bottleneck.latent, *places(autoencoder)))
     return told
+
+
+def places(autoencoder: Autoencoder) -> tuple[int, ...]:
+    """The grid of the codes of a row, () for one code."""
+    return getattr(autoencoder.decoder, "grid", ()) if autoencoder.bottleneck.grid else ()
 
 
 def briefly(trainer: Trainer) -> Trainer:
