@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 HEADS = (4, 2, 1)
 WIDER = 2  # times the width of a token, of the layer inside a block
-START = 0.02  # standard deviation of what is said of places at first
 
 
 class Block(nn.Module):
@@ -46,6 +45,8 @@ class Block(nn.Module):
         self.heads = next(heads for heads in HEADS if width % heads == 0)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.asked = nn.Linear(width, 3 * width, bias=False)
+        with torch.no_grad():
+            self.asked.weight[width : 2 * width] = self.asked.weight[:width]  # at first tokens read what is like them
         self.told = started(nn.Linear(width, width), 1.0)
         inner = started(nn.Linear(width, WIDER * width), layers.gain)
         rest = [Dropout(layers.dropout)] if layers.dropout else []
@@ -112,8 +113,8 @@ class FromPatches(nn.Module):
         self.side, self.flags = side, flags
         self.patches = tuple(-(-size // side) for size in grid)
         self.read = started(nn.Linear(channels * side ** len(grid), widths[0]), 1.0)
-        self.places = nn.Parameter(START * torch.randn(math.prod(self.patches), widths[0]))
-        self.nowhere = nn.Parameter(START * torch.randn(1, widths[0]))
+        self.places = nn.Parameter(places(self.patches, widths[0]))
+        self.nowhere = nn.Parameter(torch.zeros(1, widths[0]))
         self.blocks = Blocks(widths, layers)
 
     def forward(self, x: Float[Tensor, "n channels *grid"]) -> Float[Tensor, "n width *patches"]:
@@ -137,7 +138,7 @@ class ToPatches(nn.Module):
         super().__init__()
         self.side, self.out, self.grid = side, out, grid
         self.patches = tuple(-(-size // side) for size in grid)
-        self.places = nn.Parameter(START * torch.randn(math.prod(self.patches), widths[0]))
+        self.places = nn.Parameter(places(self.patches, widths[0]))
         self.blocks = Blocks(widths, layers)
         self.write = started(nn.Linear(widths[-1], out * side ** len(grid)), 1.0)
         self.crop = Crop(grid)
@@ -175,6 +176,20 @@ def pair(
     if layers.tied:
         tie(encoder, decoder, ends=True)  # the dense waist, if there is one
     return encoder, decoder
+
+
+def places(patches: tuple[int, ...], width: int) -> Float[Tensor, "tokens width"]:
+    """Waves over each axis of the grid, from 4 patches long to twice the axis: near places are alike.
+
+    >>> places((4, 4), 8).shape
+    torch.Size([16, 8])
+    """
+    count, waves = width // (2 * len(patches)), []
+    for axis, size in enumerate(patches):
+        length = torch.logspace(1, math.log2(max(size, 2)), count, base=2.0)
+        angle = torch.arange(size).view(-1, *[1] * (len(patches) - axis)) * math.pi / length
+        waves += [wave.expand(*patches, count).flatten(0, -2) for wave in (angle.sin(), angle.cos())]
+    return functional.pad(torch.cat(waves, 1), (0, width - 2 * len(patches) * count))
 
 
 def cut(x: Float[Tensor, "n channels *grid"], side: int) -> Float[Tensor, "n patches cells"]:
