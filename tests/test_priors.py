@@ -19,6 +19,8 @@ PRIORS = {
     "mixture": lambda: spread(Mixture(LATENT, 4)),
     "vamp prior": lambda: spread(VampPrior(LATENT, 4, nn.Linear(5, 2 * LATENT), (5,))),
     "flow": lambda: spread(Flow(LATENT, 3, 8)),
+    "autoregressive flow": lambda: spread(Flow(LATENT, 3, 8, "autoregressive")),
+    "planar flow": lambda: spread(Flow(LATENT, 3, 8, "planar")),
 }
 
 

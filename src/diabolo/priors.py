@@ -22,7 +22,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diabolo.flows import Couplings
+from diabolo.flows import Bends, Kind
 from diabolo.networks.dense import Layers
 from diabolo.networks.transformer import Block
 from diabolo.randomness import gumbel_like, normal_like, seeded, uniform_like
@@ -185,24 +185,24 @@ class VampPrior(Components):
 
 class Flow(Prior):
     """The standard normal, bent: ``log p(z) = log N(f(z); 0, 1) + log |det df/dz|`` (Rezende & Mohamed, 2015,
-    arXiv:1505.05770), f being affine couplings (Dinh et al., 2017, arXiv:1605.08803) of the standardised code.
+    arXiv:1505.05770), f being ``layers`` bends of one ``kind`` (:mod:`diabolo.flows`) of the standardised code.
 
     >>> Flow(2, layers=2, hidden=8).log_prob(torch.zeros(5, 2)).shape
     torch.Size([5])
     """
 
-    def __init__(self, latent: int, layers: int = 4, hidden: int = 32) -> None:
+    def __init__(self, latent: int, layers: int = 4, hidden: int = 32, kind: Kind = "coupling") -> None:
         super().__init__(latent)
         self.mean = nn.Parameter(torch.zeros(latent))
         self.log_scale = nn.Parameter(torch.zeros(latent))
-        self.couplings = Couplings(latent, layers, hidden)
+        self.bends = Bends(latent, layers, hidden, kind=kind)
 
     def density(self, points: Float[Tensor, "*n latent"]) -> Float[Tensor, "*n"]:
-        noise, nats = self.couplings((points - self.mean) * (-self.log_scale).exp())
+        noise, nats = self.bends((points - self.mean) * (-self.log_scale).exp())
         return nats - self.log_scale.sum() - (noise.square() / 2 + HALF_LOG_TAU).sum(-1)
 
     def shaped(self, noise: Float[Tensor, "*n latent"]) -> Float[Tensor, "*n latent"]:
-        return self.couplings.inverse(noise) * self.log_scale.exp() + self.mean
+        return self.bends.inverse(noise) * self.log_scale.exp() + self.mean
 
     def fit(self, z: Float[Tensor, "n latent"], seed: int = 0, steps: int = 1000, size: int = 512) -> Self:
         """Moved to the codes by ``steps`` steps of Adam (Kingma & Ba, 2015, arXiv:1412.6980) on ``-log p``."""
