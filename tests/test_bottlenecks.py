@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from diabolo.autoencoder import Bottleneck
 from diabolo.bottlenecks import (
     Bent,
     Categorical,
+    Discrete,
     FiniteScalar,
     Gaussian,
     Ladder,
@@ -320,3 +322,29 @@ def test_two_processes_learn_the_codebook_of_one(tmp_path: Path) -> None:
         state = torch.load(tmp_path / f"state{rank}", weights_only=True)
         for name, each in alone.state_dict().items():
             torch.testing.assert_close(state[name], each)
+
+
+TOKENS: dict[str, Callable[[], Discrete]] = {
+    "quantised": lambda: Quantised(6, 5, 3),
+    "cosine": lambda: Quantised(6, 5, 3, distance="cosine"),
+    "spanned": lambda: Spanned(6, 5, 2),
+    "residual": lambda: Residual(6, 5, 3),
+    "finite scalar": lambda: FiniteScalar([2, 3, 4, 5]),
+    "lookup free": lambda: LookupFree(6, 2),
+    "categorical": lambda: Categorical(6, 5, 3),
+}
+
+
+@pytest.mark.parametrize("grid", [(), (4,), (2, 3)])
+@pytest.mark.parametrize("name", TOKENS)
+def test_tokens_can_be_looked_up(name: str, grid: tuple[int, ...]) -> None:
+    with seeded(0):
+        part = TOKENS[name]()
+        h = 2 * torch.randn(30, part.width, *grid)
+        part(h)
+        code = part.eval()(h)
+    assert code.tokens is not None
+    torch.testing.assert_close(part.look_up(code.tokens), code.z, atol=1e-5, rtol=1e-5)
+    assert len(part.letters) == code.tokens.shape[1]
+    for head, count in enumerate(part.letters):
+        assert 0 <= code.tokens[:, head].min() and code.tokens[:, head].max() < count

@@ -141,6 +141,10 @@ class TestHidePatches:
         assert (patches.all(3) | ~patches.any(3)).all()
         assert hidden.float().mean().item() == pytest.approx(0.5, abs=0.03)
 
+    def test_draws_a_share_for_each_row(self) -> None:
+        shares = HidePatches(0.9, 1, least=0.3)(torch.zeros(400, 1, 20, 20)).isnan().float().mean((1, 2, 3))
+        assert 0.2 < shares.min() < 0.4 and 0.8 < shares.max() < 1.0
+
     def test_cuts_patches_at_the_edge(self) -> None:
         assert HidePatches(1.0, 5)(torch.zeros(2, 1, 7)).isnan().all()
 

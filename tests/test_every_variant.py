@@ -18,7 +18,8 @@ from diabolo.variants import Contractive, Variant, named
 
 def settings(variant: Variant) -> list[Variant]:
     """The variant and it with each choice changed; of the activations, all for the one that differentiates twice."""
-    shown = {"silu", "relu"} if not isinstance(variant, Contractive) else {"silu", "relu", "tanh", "gelu", "elu"}
+    twice = isinstance(variant, Contractive)
+    shown = {"silu", "relu", "gdn", "tanh", "gelu", "elu"} if twice else {"silu", "relu", "gdn"}
     return [variant, *(each for each in choices(variant) if getattr(each, "activation", "silu") in shown)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,20 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, distributions
 
+from diabolo.checks import LAWS, Case
 from diabolo.errors import InvalidParameter
 from diabolo.likelihoods import (
     NAMED,
     Bernoulli,
     Categorical,
     Columnwise,
+    DiscretisedLogistic,
     Laplace,
+    LogisticMixture,
     Mixed,
     NegativeBinomial,
     Normal,
     StudentT,
     fitting,
 )
+from diabolo.randomness import seeded
 from diabolo.schema import Column, Schema, numbers
+from diabolo.variants import Deep, Linear, Masked, Vanilla, Variant
 
 N = 40
 SCHEMA = Schema(
@@ -54,6 +60,22 @@ def indices(*counts: int, grid: tuple[int, ...] = ()) -> Tensor:
     return torch.stack([(uniforms(N, *grid) * count).floor() for count in counts], 1)
 
 
+STEPS = [
+    Column("pixel", likelihood="DiscretisedLogistic", center=0.3, scale=0.5, low=0.0, high=1.0, step=1 / 255),
+    Column("grade", likelihood="DiscretisedLogistic", center=3.0, scale=1.5, low=1.0, high=6.0, step=0.5),
+    Column("one", likelihood="DiscretisedLogistic", center=7.0, scale=7.0, low=7.0, high=7.0, step=7.0),
+]
+
+
+def on_lattice(grid: tuple[int, ...]) -> Tensor:
+    """Values of the first two columns of STEPS, as the model stores them."""
+    counts, columns = (255, 10), STEPS[:2]
+    values = [(uniforms(N, *grid) * (count + 1)).floor() for count in counts]
+    return torch.stack(
+        [(each * c.step + c.low - c.center) / c.scale for each, c in zip(values, columns, strict=True)], 1
+    )
+
+
 CASES: dict[str, tuple[Callable[[], Columnwise], Callable[[tuple[int, ...]], Tensor]]] = {
     "Normal learned": (lambda: Normal(3), lambda grid: normals(N, 3, *grid)),
     "Normal unit": (lambda: Normal(3, "unit"), lambda grid: normals(N, 3, *grid)),
@@ -63,6 +85,9 @@ CASES: dict[str, tuple[Callable[[], Columnwise], Callable[[tuple[int, ...]], Ten
     "Laplace predicted": (lambda: Laplace(3, "predicted"), lambda grid: normals(N, 3, *grid)),
     "StudentT fixed": (lambda: StudentT(3, freedom=2.5), lambda grid: normals(N, 3, *grid)),
     "Laplace": (lambda: Laplace(3), lambda grid: normals(N, 3, *grid)),
+    "DiscretisedLogistic": (lambda: DiscretisedLogistic.of(STEPS[:2], "learned"), on_lattice),
+    "DiscretisedLogistic predicted": (lambda: DiscretisedLogistic.of(STEPS[:2], "predicted"), on_lattice),
+    "LogisticMixture": (lambda: LogisticMixture.of(STEPS[:2], "predicted"), on_lattice),
     "Bernoulli": (lambda: Bernoulli(3), lambda grid: uniforms(N, 3, *grid)),
     "Categorical level": (lambda: Categorical([4, 4]), lambda grid: indices(4, 4, grid=grid)),
     "Categorical ragged": (lambda: Categorical([2, 5, 1]), lambda grid: indices(2, 5, 1, grid=grid)),
@@ -145,6 +170,76 @@ def test_truth_values_add_up_to_one() -> None:
     h = 3 * normals(N, 2)
     total = sum((-Bernoulli(2).errors(h, torch.full((N, 2), value))).exp() for value in (0.0, 1.0))
     torch.testing.assert_close(total, torch.ones(N, 2))
+
+
+def lattice(column: Column) -> Tensor:
+    """All values of a column, as the model stores them."""
+    count = round((column.high - column.low) / column.step)
+    return (torch.arange(count + 1) * column.step + column.low - column.center) / column.scale
+
+
+class TestLattice:
+    @pytest.mark.parametrize("column", STEPS, ids=lambda column: column.name)
+    @pytest.mark.parametrize("named", [DiscretisedLogistic, LogisticMixture])
+    @pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
+    def test_values_add_up_to_one(self, named: type[Columnwise], column: Column, size: float) -> None:
+        likelihood = stirred(named.of([column], "predicted"))
+        h = size * normals(N, likelihood.width)
+        total = sum((-likelihood.errors(h, torch.full((N, 1), value))).exp() for value in lattice(column).tolist())
+        torch.testing.assert_close(total, torch.ones(N, 1), rtol=1e-4, atol=1e-4)
+
+    def test_a_value_has_what_lies_within_half_a_step(self) -> None:
+        """Against differences of the distribution function in double precision, in the middle and at both ends."""
+        likelihood, h = DiscretisedLogistic.of(STEPS[1:2], "unit"), normals(N, 1)
+        values, half = lattice(STEPS[1]), STEPS[1].step / STEPS[1].scale / 2
+        for i, value in enumerate(values.tolist()):
+            above = 1.0 if i == len(values) - 1 else torch.sigmoid(value + half - h.double())
+            below = 0.0 if i == 0 else torch.sigmoid(value - half - h.double())
+            found = likelihood.errors(h, torch.full_like(h, value)).double()
+            torch.testing.assert_close(found, -torch.log(torch.as_tensor(above - below)), rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("named", [DiscretisedLogistic, LogisticMixture])
+    def test_far_values_cost_much_and_stay_finite(self, named: type[Columnwise]) -> None:
+        likelihood = named.of(STEPS[:1], "predicted")
+        x = torch.tensor([[-1e6], [-30.0], [-3.0], [-0.6], [30.0], [1e6]])
+        h = torch.zeros(6, likelihood.width).requires_grad_()
+        cost = likelihood.errors(h, x)
+        cost.sum().backward()
+        assert cost.isfinite().all() and h.grad is not None and h.grad.isfinite().all()
+        assert (cost[:3, 0].diff() < 0).all() and cost[4] < cost[5] and cost[3] < cost[4]
+
+    @pytest.mark.parametrize("named", [DiscretisedLogistic, LogisticMixture])
+    def test_draws_lie_on_the_lattice_as_often_as_their_probability(self, named: type[Columnwise]) -> None:
+        likelihood = named.of(STEPS[1:2], "predicted")
+        h = normals(1, likelihood.width).expand(20_000, -1)
+        with seeded(0):
+            drawn = likelihood(h).sample()[:, 0]
+        values = lattice(STEPS[1])
+        share = ((drawn[:, None] - values).abs() < 1e-4).float().mean(0)
+        chance = (-likelihood.errors(h[: len(values)], values[:, None])[:, 0]).exp().detach()
+        assert share.sum().item() == pytest.approx(1.0, abs=1e-6)
+        torch.testing.assert_close(share, chance, rtol=0.0, atol=0.015)
+
+    @pytest.mark.parametrize("named", [DiscretisedLogistic, LogisticMixture])
+    def test_closed_forms_find_the_scale(self, named: type[Columnwise]) -> None:
+        likelihood = named.of([Column("x", low=-100.0, high=100.0, step=0.01)], "learned")
+        luck = torch.logit(uniforms(20_000, 1).clamp(1e-4, 1 - 1e-4))
+        h = likelihood.link(torch.zeros_like(luck))
+        likelihood.solve(h, 0.3 * luck)
+        entropy = math.log(0.3) + 2 - math.log(0.01)  # of the density, and the share of a step
+        assert likelihood.errors(h, 0.3 * luck).mean().item() == pytest.approx(entropy, abs=0.03)
+
+    def test_a_column_without_a_lattice_is_refused(self) -> None:
+        with pytest.raises(InvalidParameter, match="'a' has no lattice"):
+            DiscretisedLogistic.of([Column("a")], "unit")
+
+    @pytest.mark.parametrize("name", ["DiscretisedLogistic", "LogisticMixture"])
+    @pytest.mark.parametrize("variant", [Vanilla(latent=2), Linear(latent=2), Masked(latent=4)], ids=repr)
+    def test_variants_obey_the_laws_with_it(self, variant: Variant, name: str) -> None:
+        columns = tuple(replace(STEPS[1], name=f"x{i}", likelihood=name, center=0.0, scale=1.0) for i in range(4))
+        for schema in (Schema((*columns, Column("real"))), Schema(columns[:2], "image", (8, 8))):
+            for law in LAWS if isinstance(variant, Deep) else LAWS[:2]:
+                law(Case(variant, "lattice", schema))
 
 
 def test_counts_add_up_to_one() -> None:
@@ -325,7 +420,7 @@ class TestFitting:
 
     @pytest.mark.parametrize("name", NAMED)
     def test_every_name_is_known(self, name: str) -> None:
-        column = Column("a", "category", name, categories=("x", "(unseen)"))
+        column = Column("a", "category", name, categories=("x", "(unseen)"), low=0.0, high=1.0, step=1.0)
         assert type(fitting(Schema((column,)))) is NAMED[name]
 
     def test_mixed_can_be_asked_for_by_columns(self) -> None:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.networks import Decoder, Encoder, Features, Layers, mirror
-from diabolo.networks.dense import Activation, Dropout, Tied
+from diabolo.networks.blocks import GDN, Residual
+from diabolo.networks.dense import Activation, Dropout, Network, Tied
+from diabolo.networks.transformer import Block, FromPatches, cut, joined
 from diabolo.schema import Column, Schema, numbers
 
 MIXED = Schema(
@@ -85,7 +87,11 @@ class TestFeatures:
         assert x.isnan().tolist() == [[True, False]]
 
 
-@pytest.mark.parametrize("layers", [Layers(), Layers("tanh", 0.2, "layer"), Layers(tied=True)], ids=str)
+CHOICES = [Layers(), Layers("tanh", 0.2, "layer"), Layers(tied=True), Layers("gdn")]
+NETWORKS = [Layers(network="residual"), Layers(tied=True, network="residual"), Layers("gdn", 0.2, network="patches")]
+
+
+@pytest.mark.parametrize("layers", [*CHOICES, *NETWORKS], ids=str)
 @pytest.mark.parametrize("flags", [False, True])
 @pytest.mark.parametrize("hidden", [(), (8,), (8, 6, 5)], ids=str)
 @pytest.mark.parametrize("shape", SCHEMAS)
@@ -127,10 +133,16 @@ class TestMirror:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(1, 21), min_size=1, max_size=2), st.integers(0, 3), st.booleans(), st.booleans())
-def test_any_size_comes_back(grid: list[int], depth: int, codes: bool, tied: bool) -> None:
-    schema = numbers(2, "series" if len(grid) == 1 else "image", tuple(grid))
-    encoder, decoder = mirror(schema, (3,) * depth, 2, 2, 2, grid=codes, layers=Layers(tied=tied))
+@given(
+    st.lists(st.integers(1, 21), min_size=1, max_size=2),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.booleans(),
+    st.builds(Layers, tied=st.booleans(), network=st.sampled_from(get_args(Network))),
+)
+def test_any_size_comes_back(grid: list[int], channels: int, depth: int, codes: bool, layers: Layers) -> None:
+    schema = numbers(channels, "series" if len(grid) == 1 else "image", tuple(grid))
+    encoder, decoder = mirror(schema, (3,) * depth, 2, 2, channels, grid=codes, layers=layers)
     assert decoder(encoder(torch.zeros(2, *schema.shape))).shape == (2, *schema.shape)
 
 
@@ -213,6 +225,77 @@ class TestLayers:
         assert dropped.mean().item() == pytest.approx(1, abs=0.01)
         assert (dropped == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
         assert torch.equal(dropout.eval()(x), x)
+
+
+class TestGDN:
+    def test_divides_by_the_root_of_a_weighed_sum_of_squares(self) -> None:
+        part, x = GDN(3), torch.randn(4, 3, 5)
+        offset, weight = part.offset.exp().log1p(), part.weight.exp().log1p()
+        root = (offset.view(3, 1) + torch.einsum("ij,njc->nic", weight, x**2)).sqrt()
+        torch.testing.assert_close(part(x), x / root)
+        torch.testing.assert_close(GDN(3, back=True)(x), x * root)
+
+    def test_stands_the_other_way_round_in_a_decoder(self) -> None:
+        encoder, decoder = mirror(IMAGE, (4,), 3, 3, 2, layers=Layers("gdn"))
+        turned = [[part.back for part in half.modules() if isinstance(part, GDN)] for half in (encoder, decoder)]
+        assert turned == [[False], [True]]
+
+
+class TestResidual:
+    @pytest.mark.parametrize("schema", [ROW, SERIES, IMAGE], ids=["row", "series", "image"])
+    def test_a_block_that_adds_nothing_leaves_the_plain_network(self, schema: Schema) -> None:
+        deep = nn.ModuleList(mirror(schema, (5, 4), 3, 3, 2, layers=Layers(network="residual")))
+        plain = nn.ModuleList(mirror(schema, (5, 4), 3, 3, 2))
+        blocks = [part for part in deep.modules() if isinstance(part, Residual)]
+        with torch.no_grad():
+            for parameter in (parameter for block in blocks for parameter in block.layers[-1].parameters()):
+                parameter.zero_()
+        own = {id(parameter) for block in blocks for parameter in block.parameters()}
+        outer = [parameter for parameter in deep.parameters() if id(parameter) not in own]
+        for parameter, other in zip(outer, plain.parameters(), strict=True):
+            other.data = parameter.data
+        assert len(blocks) == 4
+        for encoder, decoder in (deep, plain):
+            torch.testing.assert_close(decoder(encoder(rows(schema))), plain[1](plain[0](rows(schema))))
+
+
+class TestPatches:
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.integers(1, 9), min_size=1, max_size=2), st.integers(1, 4), st.integers(1, 3))
+    def test_are_cut_and_joined(self, grid: list[int], side: int, channels: int) -> None:
+        x = torch.randn(2, channels, *grid)
+        patches = cut(x, side)
+        places = tuple(-(-size // side) for size in grid)
+        whole = joined(patches, places, side, channels)[(..., *(slice(size) for size in grid))]
+        assert torch.equal(whole, x)
+        corner = x[(0, slice(None), *[slice(side)] * len(grid))]
+        assert patches[0, 0].sum().item() == pytest.approx(corner.sum().item(), abs=1e-4)
+
+    def test_that_are_hidden_are_not_read(self) -> None:
+        """What the encoder of a masked autoencoder says of the seen patches is what it says without the others."""
+        part = FromPatches(2, (4, 4), 2, (8, 6), Layers(), slice(1, 2))
+        block, tokens = Block(8, Layers()), torch.randn(3, 5, 8)
+        barred = torch.tensor([[[False, True, False, True, False]]])
+        torch.testing.assert_close(block(tokens, barred)[:, ::2], block(tokens[:, ::2]))
+        x = torch.cat((torch.randn(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)), 1)
+        x[:, 0, :2, :2], x[:, 1, :2, :2] = 0.0, 1.0
+        told, part.places.data[0] = part(x), 100.0
+        moved = part(x)
+        assert not torch.allclose(moved[..., 0, 0], told[..., 0, 0])
+        torch.testing.assert_close(moved.flatten(2)[:, :, 1:], told.flatten(2)[:, :, 1:])
+
+    def test_all_hidden_are_finite(self) -> None:
+        encoder, _ = mirror(IMAGE, (6, 6), 3, 3, 2, flags=True, layers=Layers(network="patches"))
+        assert encoder(torch.full((2, *IMAGE.shape), torch.nan)).isfinite().all()
+
+    def test_one_token_after_the_other_is_all_at_once(self) -> None:
+        block, tokens = Block(8, Layers()), torch.randn(3, 5, 8)
+        past, steps = None, []
+        for token in tokens.split(1, 1):
+            told, past = block.step(token, past)
+            steps.append(told)
+        later = torch.ones(5, 5, dtype=torch.bool).triu(1)[None]
+        torch.testing.assert_close(torch.cat(steps, 1), block(tokens, later))
 
 
 def test_parts_say_what_they_are() -> None:

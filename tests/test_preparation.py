@@ -671,3 +671,35 @@ def test_columns_are_left_out_on_request(rng: np.random.Generator) -> None:
     assert Preparation(ignore=("x1",)).fit(rng.normal(size=(50, 3))).schema_.dropped == {"x1": "left out on request"}
     with pytest.raises(InvalidParameter, match=r"ignore names the column 'lable'. Did you mean 'label'\?"):
         Preparation(ignore=("lable",)).fit(rows)
+
+
+class TestLattices:
+    @pytest.mark.parametrize(
+        ("values", "step"),
+        [
+            (np.arange(0, 256, 5), 5.0),
+            (np.array([0, 6, 10, 15, 255]), 1.0),
+            (np.arange(256, dtype=np.float32) / 255, 1 / 255),
+            (np.array([1.0, 1.5, 4.0, 6.0]), 0.5),
+            (np.array([-0.3, 0.1, 0.2]), 0.1),
+            (np.array([7.0, 7.0]), 7.0),
+        ],
+        ids=["fives", "gaps", "pixels", "grades", "tenths", "one value"],
+    )
+    def test_are_found(self, values: np.ndarray, step: float) -> None:
+        rows = np.tile(values.astype(np.float64)[:, None], (3, 1))
+        (column,) = Preparation(likelihoods={"x0": "DiscretisedLogistic"}).fit(rows).schema_.columns
+        assert column.step == pytest.approx(step, rel=1e-5)
+        assert (column.low, column.high) == (values.min(), values.max())
+
+    def test_of_real_numbers_there_is_none(self) -> None:
+        rows = np.random.default_rng(0).normal(size=(200, 1))
+        with pytest.raises(InvalidParameter, match="'x0' is on no lattice"):
+            Preparation(likelihoods={"x0": "LogisticMixture"}).fit(rows)
+
+    def test_of_all_channels_at_once_but_one(self) -> None:
+        images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 4)).astype(np.float32)
+        chosen = {"*": "LogisticMixture", "x1": "Laplace"}
+        columns = Preparation(likelihoods=chosen).fit(images).schema_.columns
+        assert [column.likelihood for column in columns] == ["LogisticMixture", "Laplace", "LogisticMixture"]
+        assert [column.step for column in columns] == [1.0, 0.0, 1.0]

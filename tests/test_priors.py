@@ -8,7 +8,7 @@ import torch
 from scipy.stats import multivariate_normal
 from torch import Tensor, nn
 
-from diabolo.priors import Components, Flow, Mixture, Prior, StandardNormal, VampPrior, entropy
+from diabolo.priors import Autoregressive, Components, Flow, Mixture, Prior, StandardNormal, VampPrior, entropy
 from diabolo.randomness import seeded
 from diabolo.schema import Schema, numbers
 from diabolo.variants import VampPrior as VampPriorVariant
@@ -19,6 +19,8 @@ PRIORS = {
     "mixture": lambda: spread(Mixture(LATENT, 4)),
     "vamp prior": lambda: spread(VampPrior(LATENT, 4, nn.Linear(5, 2 * LATENT), (5,))),
     "flow": lambda: spread(Flow(LATENT, 3, 8)),
+    "autoregressive flow": lambda: spread(Flow(LATENT, 3, 8, "autoregressive")),
+    "planar flow": lambda: spread(Flow(LATENT, 3, 8, "planar")),
 }
 
 
@@ -125,3 +127,44 @@ def test_vamp_prior_reads_with_the_encoder_s_own_layers(schema: Schema) -> None:
     with torch.no_grad():
         next(iter(autoencoder.encoder.layers.parameters())).add_(0.5)
     assert not torch.equal(before, autoencoder.bottleneck.prior.components()[0])
+
+
+class TestAutoregressive:
+    @pytest.mark.parametrize(("letters", "grid"), [([3, 2, 3], ()), ([2], (2, 2)), ([3, 2], (2,))], ids=str)
+    def test_all_strings_add_up_to_one(self, letters: list[int], grid: tuple[int, ...]) -> None:
+        with seeded(0):
+            prior = Autoregressive(letters, grid, width=8)
+            for each in prior.parameters():
+                nn.init.normal_(each, std=0.7)
+        every = torch.cartesian_prod(*(torch.arange(count) for count in letters * math.prod(grid)))
+        strings = every.view(-1, *grid, len(letters)).movedim(-1, 1)
+        log_p = prior.log_prob(strings)
+        assert log_p.exp().sum().item() == pytest.approx(1.0, abs=1e-5) and log_p.std() > 0.3
+        with seeded(1):
+            drawn = prior.sample(20_000)
+        assert drawn.shape == (20_000, len(letters), *grid)
+        seen = (drawn.flatten(1)[:, None] == strings.flatten(1)).all(2).float().mean(0)
+        torch.testing.assert_close(seen, log_p.exp(), atol=0.015, rtol=0)
+
+    def test_a_token_is_told_by_those_before_it_in_raster_order(self) -> None:
+        prior = Autoregressive([4], (3, 2), width=8)
+        line = torch.zeros(1, 6, dtype=torch.long)
+        before = prior(line)
+        line[0, 3] = 2
+        moved = (prior(line) != before).any(2)[0]
+        assert moved.tolist() == [False] * 4 + [True] * 2
+
+    def test_learns_what_tokens_have_to_do_with_each_other(self) -> None:
+        """Copies of one fair coin: log 2 nats a row, and no more for the second and the third token."""
+        with seeded(0):
+            tokens = torch.randint(2, (600, 1)).repeat(1, 3)
+            prior = Autoregressive([2, 2, 2], width=16).fit(tokens[:500], tokens[500:])
+        assert -prior.log_prob(tokens).mean().item() == pytest.approx(math.log(2), abs=0.02)
+        assert (prior.sample(200).float().std(1) == 0).float().mean() > 0.98
+
+    def test_keeps_what_held_out_tokens_like_best(self) -> None:
+        """Noise has nothing to learn: held-out tokens cost what they cost by chance, however long it trains."""
+        with seeded(0):
+            tokens = torch.randint(8, (40, 6))
+            prior = Autoregressive([8] * 6, width=32).fit(tokens[:8], tokens[8:])
+        assert -prior.log_prob(tokens[8:]).mean() < 6 * math.log(8) + 1.5

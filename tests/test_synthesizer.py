@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 
 from diabolo import Synthesizer, Trainer, load
 from diabolo.checks import tasks
 from diabolo.checks.tasks import Subject, made_up
 from diabolo.errors import InvalidParameter, LawBroken
-from diabolo.variants import VAE, Linear, Vanilla
+from diabolo.priors import Autoregressive
+from diabolo.tasks.synthesizer import turning
+from diabolo.variants import FSQ, LFQ, RQVAE, VAE, VQVAE, Linear, Vanilla, Variant
 
 
 def table(count: int = 400) -> pa.Table:
@@ -100,9 +103,78 @@ def test_two_groups_need_more_than_one_gaussian() -> None:
     rows = np.where(dice.random((800, 1)) < 0.5, -5.0, 5.0) * [1, 1, -1] + dice.normal(size=(800, 3))
     synthesizer = Synthesizer("Linear", random_state=0).fit(rows)
     between = (np.abs(synthesizer.sample(2000)[:, 0]) < 2).mean()
-    assert len(synthesizer.mixture_.weights) > 1 and between < 0.03
+    assert len(synthesizer.prior_.weights) > 1 and between < 0.03
     one = Synthesizer("Linear", components=1, random_state=0).fit(rows)
-    assert len(one.mixture_.weights) == 1 and (np.abs(one.sample(2000)[:, 0]) < 2).mean() > 0.1
+    assert len(one.prior_.weights) == 1 and (np.abs(one.sample(2000)[:, 0]) < 2).mean() > 0.1
+
+
+@pytest.mark.parametrize("variant", [VQVAE(codes=8), FSQ(latent=4), RQVAE(codes=8, stages=2), LFQ()], ids=repr)
+def test_tokens_are_drawn_one_after_the_other(variant: Variant, tmp_path: Path) -> None:
+    dice = np.random.default_rng(0)
+    t = dice.normal(size=(400, 1))
+    rows = t * [1, -1, 2, 1] + 0.1 * dice.normal(size=(400, 4))
+    synthesizer = Synthesizer(variant, trainer=Trainer(epochs=3), random_state=0).fit(rows)
+    assert isinstance(synthesizer.prior_, Autoregressive)
+    synthesizer.save(tmp_path / "m.diabolo")
+    new = synthesizer.sample(600)
+    assert np.array_equal(new, load(tmp_path / "m.diabolo").sample(600))
+    assert np.array_equal(new[:300], synthesizer.sample(300)) and np.isfinite(new).all()
+
+
+def test_given_values_are_kept_and_the_others_follow_them() -> None:
+    synthesizer = Synthesizer("Linear", random_state=0).fit(table(2000))
+    for kind, low, high in (("old", 55, 75), ("young", 25, 45)):
+        new = synthesizer.sample(500, given={"kind": kind}).to_pandas()
+        assert (new.kind == kind).all() and low < new.age.mean() < high
+    both = synthesizer.sample(300, given={"kind": "old", "age": 60}).to_pandas()
+    assert (both.age == 60).all() and both.pay.mean() == pytest.approx(6000, abs=700)
+
+
+def test_given_numbers_move_the_others_as_a_regression_says() -> None:
+    """Among rows drawn without anything given, x1 goes with x0 by the slope cov / var, and so where x0 is given."""
+    rows = np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 4000)
+    synthesizer = Synthesizer("Linear", components=1, random_state=0).fit(rows)
+    free, new = synthesizer.sample(20_000), synthesizer.sample(4000, given={"x0": 1.0})
+    (variance, shared), (_, other) = np.cov(free.T)
+    assert np.allclose(new[:, 0], 1.0)
+    assert new[:, 1].mean() == pytest.approx(free[:, 1].mean() + shared / variance, abs=0.04)
+    assert new[:, 1].std() == pytest.approx((other - shared**2 / variance) ** 0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("given", [{}, {"height": 3.0}, {"id": "no 1"}], ids=str)
+def test_only_known_columns_can_be_given(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameter, match="It may fix age, pay, kind"):
+        Synthesizer("Linear", random_state=0).fit(table()).sample(3, given=given)
+
+
+def test_codes_can_be_added_up() -> None:
+    dice = np.random.default_rng(0)
+    rows = dice.normal(size=(300, 2)) @ dice.normal(size=(2, 5))
+    synthesizer = Synthesizer(Linear(latent=2), random_state=0).fit(rows)
+    same, made = synthesizer.reconstruct(rows[:3]), synthesizer.combine(rows[:3], [[1, 0, 0], [1, -1, 1]])
+    np.testing.assert_allclose(made, [same[0], same[0] - same[1] + same[2]], atol=1e-3)  # the decoder is linear
+    with pytest.raises(InvalidParameter, match=r"\(m, 3\)"):
+        synthesizer.combine(rows[:3], [[1.0]])
+
+
+def test_ways_between_rows_begin_and_end_there() -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 4))
+    synthesizer = Synthesizer(VAE(latent=3), trainer=Trainer(epochs=2), random_state=0).fit(rows)
+    ends = synthesizer.reconstruct(rows[:2]), synthesizer.reconstruct(rows[2:4])
+    for path in ("straight", "sphere"):
+        way = synthesizer.interpolate(rows[:2], rows[2:4], steps=5, path=path).reshape(2, 5, 4)  # type: ignore[arg-type]
+        np.testing.assert_allclose(way[:, 0], ends[0], atol=1e-4)
+        np.testing.assert_allclose(way[:, -1], ends[1], atol=1e-4)
+    with pytest.raises(InvalidParameter, match="rows in pairs"):
+        synthesizer.interpolate(rows[:2], rows[:3])
+
+
+def test_a_turn_keeps_the_length_and_its_pace() -> None:
+    start, end = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 2.0])
+    way = turning(start, end, torch.linspace(0, 1, 4)[:, None])
+    torch.testing.assert_close(way.norm(dim=1), torch.full((4,), 2.0))
+    torch.testing.assert_close((way[1:] * way[:-1]).sum(1) / 4, torch.full((3,), float(np.cos(np.pi / 6))))
+    torch.testing.assert_close(turning(start, 3 * start, torch.tensor(0.5)), 2 * start)
 
 
 def test_an_ensemble_is_refused() -> None:

@@ -97,7 +97,7 @@ class Bottleneck(nn.Module, ABC):
 
     width: int
     latent: int
-    grid: ClassVar[bool] = False  # whether it wants the encoder's grid of codes rather than one code per row
+    grid: bool = False  # whether it wants the encoder's grid of codes rather than one code per row
 
     @abstractmethod
     def forward(self, h: Float[Tensor, "n width *grid"]) -> Code:

@@ -118,13 +118,7 @@ class Hide(nn.Module):
     def forward(self, x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
         """Rows with some values missing."""
         # The root is NaN where the draw is below the share; to compare and to fill costs five times as much.
-        return torch.add(x, (uniform_like(x) - self._shares(x)).sqrt(), alpha=0)
-
-    def _shares(self, x: Tensor) -> Tensor | float:
-        if self.least is None:
-            return self.share
-        one_per_row = x.new_empty(len(x), *[1] * (x.dim() - 1))
-        return self.least + (self.share - self.least) * uniform_like(one_per_row)
+        return torch.add(x, (uniform_like(x) - _shares(x, self.share, self.least)).sqrt(), alpha=0)
 
     def extra_repr(self) -> str:
         return f"share={self.share}" + ("" if self.least is None else f", least={self.least}")
@@ -134,7 +128,7 @@ class HidePatches(nn.Module):
     """Hide whole patches of a grid, in all channels, each with probability ``share``.
 
     Follows He et al. (2022, arXiv:2111.06377). A patch is a stretch of ``size`` steps of a series or a square of
-    ``size`` pixels of an image; in a table it is one value, as in :class:`Hide`.
+    ``size`` pixels of an image; in a table it is one value, as in :class:`Hide`, whose ``least`` it also has.
 
     >>> HidePatches(1.0, 2)(torch.zeros(1, 1, 4)).isnan().all()
     tensor(True)
@@ -142,11 +136,12 @@ class HidePatches(nn.Module):
 
     hides: ClassVar[bool] = True
 
-    def __init__(self, share: float = 0.5, size: int = 4) -> None:
+    def __init__(self, share: float = 0.5, size: int = 4, least: float | None = None) -> None:
         super().__init__()
         _at_least_zero("share", share, self, 1)
+        _at_least_zero("least", share if least is None else least, self, 1)
         _at_least_one("size", size, self)
-        self.share, self.size = share, size
+        self.share, self.size, self.least = share, size, least
 
     def forward(self, x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
         """Rows with some patches missing."""
@@ -154,10 +149,10 @@ class HidePatches(nn.Module):
         drawn = uniform_like(x if x.dim() == 2 else x[patches])
         for axis in range(2, x.dim()):
             drawn = drawn.repeat_interleave(self.size, axis).narrow(axis, 0, x.shape[axis])
-        return x.masked_fill(drawn < self.share, torch.nan)
+        return x.masked_fill(drawn < _shares(x, self.share, self.least), torch.nan)
 
     def extra_repr(self) -> str:
-        return f"share={self.share}, size={self.size}"
+        return f"share={self.share}, size={self.size}" + ("" if self.least is None else f", least={self.least}")
 
 
 class HideEnd(nn.Module):
@@ -217,6 +212,14 @@ class SwapRows(nn.Module):
 
     def extra_repr(self) -> str:
         return f"share={self.share}"
+
+
+def _shares(x: Tensor, share: float, least: float | None) -> Tensor | float:
+    """The share to be hidden: one for all rows, or each row's own between ``least`` and ``share``."""
+    if least is None:
+        return share
+    one_per_row = x.new_empty(len(x), *[1] * (x.dim() - 1))
+    return least + (share - least) * uniform_like(one_per_row)
 
 
 def _extremes(column: Column) -> tuple[float, float]:

@@ -6,13 +6,15 @@
     VampPrior        the same, the components being the posteriors of learned rows
     Flow             log N(f(z); 0, 1) + log |det df/dz|     the code that f bends to noise
 
-A ``Mixture`` and a ``Flow`` can also be fitted to codes that are there already, for generation in two stages.
+A ``Mixture`` and a ``Flow`` can also be fitted to codes that are there already, for generation in two stages; so can
+``Autoregressive``, which is there for codes of tokens: ``log p = sum_t log p(token t | tokens before it)``.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
@@ -20,15 +22,20 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diabolo.flows import Couplings
-from diabolo.randomness import normal_like, seeded, uniform_like
+from diabolo.flows import Bends, Kind
+from diabolo.networks.dense import Layers
+from diabolo.networks.transformer import Block
+from diabolo.randomness import gumbel_like, normal_like, seeded, uniform_like
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 UNIT = math.log(math.e - 1)  # softplus of it is 1
 SMALLEST = 1e-4  # of a scale
+AT_ONCE, TOGETHER = 4096, 256  # tokens and rows in a step of training, at most
+EPOCHS, FEWEST, MOST = 30, 200, 1000  # of the training on tokens: passes over them, and steps
+LOOKS = 20  # at held-out tokens in the course of it
 
 
 class Prior(nn.Module, ABC):
@@ -178,24 +185,24 @@ class VampPrior(Components):
 
 class Flow(Prior):
     """The standard normal, bent: ``log p(z) = log N(f(z); 0, 1) + log |det df/dz|`` (Rezende & Mohamed, 2015,
-    arXiv:1505.05770), f being affine couplings (Dinh et al., 2017, arXiv:1605.08803) of the standardised code.
+    arXiv:1505.05770), f being ``layers`` bends of one ``kind`` (:mod:`diabolo.flows`) of the standardised code.
 
     >>> Flow(2, layers=2, hidden=8).log_prob(torch.zeros(5, 2)).shape
     torch.Size([5])
     """
 
-    def __init__(self, latent: int, layers: int = 4, hidden: int = 32) -> None:
+    def __init__(self, latent: int, layers: int = 4, hidden: int = 32, kind: Kind = "coupling") -> None:
         super().__init__(latent)
         self.mean = nn.Parameter(torch.zeros(latent))
         self.log_scale = nn.Parameter(torch.zeros(latent))
-        self.couplings = Couplings(latent, layers, hidden)
+        self.bends = Bends(latent, layers, hidden, kind=kind)
 
     def density(self, points: Float[Tensor, "*n latent"]) -> Float[Tensor, "*n"]:
-        noise, nats = self.couplings((points - self.mean) * (-self.log_scale).exp())
+        noise, nats = self.bends((points - self.mean) * (-self.log_scale).exp())
         return nats - self.log_scale.sum() - (noise.square() / 2 + HALF_LOG_TAU).sum(-1)
 
     def shaped(self, noise: Float[Tensor, "*n latent"]) -> Float[Tensor, "*n latent"]:
-        return self.couplings.inverse(noise) * self.log_scale.exp() + self.mean
+        return self.bends.inverse(noise) * self.log_scale.exp() + self.mean
 
     def fit(self, z: Float[Tensor, "n latent"], seed: int = 0, steps: int = 1000, size: int = 512) -> Self:
         """Moved to the codes by ``steps`` steps of Adam (Kingma & Ba, 2015, arXiv:1412.6980) on ``-log p``."""
@@ -212,6 +219,94 @@ class Flow(Prior):
                 optimiser.step()
                 falling.step()
         return self
+
+
+class Autoregressive(nn.Module):
+    """Strings of tokens, each drawn given those before it (van den Oord et al., 2017, arXiv:1711.00937).
+
+    ``log p = sum_t log p(token t | tokens before t)`` in nats, exact. Tokens (n, heads, *grid) are read in raster
+    order, the heads of a place one after the other. A small causal transformer (Vaswani et al., 2017,
+    arXiv:1706.03762) with ``blocks`` blocks of ``width`` stands for the paper's PixelCNN. ``letters`` says how many
+    values the token of each head can take.
+
+    >>> prior = Autoregressive([4, 4], grid=(3,))
+    >>> prior.log_prob(prior.sample(5)).shape
+    torch.Size([5])
+    """
+
+    possible: Tensor
+
+    def __init__(self, letters: Sequence[int], grid: tuple[int, ...] = (), width: int = 48, blocks: int = 2) -> None:
+        super().__init__()
+        self.heads, self.grid, self.most = len(letters), grid, max(letters)
+        self.length = self.heads * math.prod(grid)
+        possible = torch.arange(self.most) < torch.tensor(list(letters))[:, None]
+        self.register_buffer("possible", possible.repeat(math.prod(grid), 1), persistent=False)
+        self.told = nn.Embedding(self.heads * self.most, width)
+        self.places = nn.Parameter(0.1 * torch.randn(self.length, width))
+        self.blocks = nn.ModuleList(Block(width, Layers("gelu")) for _ in range(blocks))
+        self.said = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.most))
+
+    def forward(self, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n length letters"]:
+        """Log p of every letter at each place of a string, given the tokens before it."""
+        told = F.pad(self.told(self._of_heads(tokens)), (0, 0, 1, -1))
+        x, later = told + self.places, torch.ones(self.length, self.length, device=tokens.device).triu(1).bool()
+        for block in self.blocks:
+            x = block(x, later[None])
+        return self._chances(x, self.possible)
+
+    def log_prob(self, tokens: Int[Tensor, "n heads *grid"]) -> Float[Tensor, "n"]:
+        """Log p of each row of tokens, in nats."""
+        line = tokens.movedim(1, -1).flatten(1)
+        return self(line).gather(2, line[..., None]).squeeze(2).sum(1)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Int[Tensor, "n heads *grid"]:
+        """``n`` rows of tokens, a token at a time."""
+        line = self.possible.new_zeros(n, 0, dtype=torch.long)
+        told, known = self.places.new_zeros(n, 1, self.places.shape[1]), [None] * len(self.blocks)
+        for place in range(self.length):
+            x = told + self.places[place]
+            for i, block in enumerate(self.blocks):
+                x, known[i] = block.step(x, known[i])  # type: ignore[operator]
+            chances = self._chances(x, self.possible[place])
+            line = torch.cat((line, (chances + gumbel_like(chances)).argmax(2)), 1)
+            told = self.told(line[:, -1:] + place % self.heads * self.most)
+        return line.unflatten(1, (*self.grid, self.heads)).movedim(-1, 1)
+
+    def fit(self, tokens: Int[Tensor, "n heads *grid"], judged: Int[Tensor, "n heads *grid"], seed: int = 0) -> Self:
+        """Learned from tokens, until the ``judged`` ones get no more probable; the best weights are kept."""
+        rows = max(1, min(AT_ONCE // self.length, TOGETHER, len(tokens)))
+        steps = min(MOST, max(FEWEST, EPOCHS * -(-len(tokens) // rows)))
+        optimiser = torch.optim.AdamW(self.parameters(), 3e-3)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        best = (self._cost(judged), self._weights())
+        with seeded(seed), torch.enable_grad():
+            for step in range(steps):
+                optimiser.zero_grad()
+                (-self.log_prob(tokens[torch.randint(len(tokens), (rows,))]).mean() / self.length).backward()
+                optimiser.step()
+                falling.step()
+                if (step + 1) % max(1, steps // LOOKS) == 0:
+                    best = min(best, (self._cost(judged), self._weights()), key=lambda each: each[0])
+        self.load_state_dict(best[1])
+        return self
+
+    @torch.no_grad()
+    def _cost(self, tokens: Tensor) -> float:
+        parts = tokens.split(max(1, 16 * AT_ONCE // self.length))
+        return -sum(float(self.log_prob(each).sum()) for each in parts) / len(tokens)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: each.clone() for name, each in self.state_dict().items()}
+
+    def _of_heads(self, tokens: Tensor) -> Tensor:
+        """Tokens told apart by their heads."""
+        return tokens + torch.arange(self.length, device=tokens.device) % self.heads * self.most
+
+    def _chances(self, x: Tensor, possible: Tensor) -> Tensor:
+        chances: Tensor = self.said(x).masked_fill(~possible, -math.inf).log_softmax(-1)
+        return chances
 
 
 def moments(h: Float[Tensor, "n width *grid"]) -> tuple[Tensor, Tensor]:

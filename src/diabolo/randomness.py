@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+TINY = 1e-12  # how far a uniform number whose logarithm is taken stays away from 0
+
 
 class Shard(NamedTuple):
     """Rows ``start`` to ``start + rows of x`` of a global batch of ``total`` rows."""
@@ -79,6 +81,11 @@ def normal_like(x: Tensor) -> Tensor:
 def uniform_like(x: Tensor) -> Tensor:
     """Uniform numbers in [0, 1) of the shape of ``x`` (rows on axis 0)."""
     return _own_rows(torch.rand, x)
+
+
+def gumbel_like(x: Tensor) -> Tensor:
+    """Numbers of the standard Gumbel distribution; the largest of ``log p + gumbel`` is a draw from p."""
+    return -(TINY - uniform_like(x).clamp_min(TINY).log()).log()
 
 
 def _own_rows(draw: Callable[..., Tensor], x: Tensor) -> Tensor:

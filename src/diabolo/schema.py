@@ -20,7 +20,8 @@ class Column:
 
     A number is stored as ``(value - center) / scale``; a count as itself (``center`` and ``scale`` are those of
     ``log1p``); a boolean as 0 or 1; a category as its index in ``categories``, whose last entry is the place of
-    every category not seen in fit. A missing value is NaN in all of them.
+    every category not seen in fit. A missing value is NaN in all of them. ``step`` is the distance between neighbouring
+    values where a likelihood asks for a lattice, in the user's units like ``low`` and ``high``; else 0.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Column:
     high: float = float("inf")
     categories: tuple[str, ...] = ()
     missing: bool = False
+    step: float = 0.0
 
     @property
     def width(self) -> int:

@@ -21,7 +21,7 @@ from diabolo.bottlenecks.bent import Bent
 from diabolo.bottlenecks.continuous import Gaussian, Plain, Random, TopK
 from diabolo.bottlenecks.discrete import Categorical, FiniteScalar, LookupFree
 from diabolo.bottlenecks.ladder import Ladder
-from diabolo.bottlenecks.quantised import Nearest, Quantised, Residual, Spanned
+from diabolo.bottlenecks.quantised import Discrete, Nearest, Quantised, Residual, Spanned
 from diabolo.bottlenecks.sparse import BatchTopK, Gated, GrowingTopK, JumpReLU
 from diabolo.bottlenecks.spherical import Spherical
 
@@ -29,6 +29,7 @@ __all__ = [
     "BatchTopK",
     "Bent",
     "Categorical",
+    "Discrete",
     "FiniteScalar",
     "Gated",
     "Gaussian",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diabolo.autoencoder import Code
 from diabolo.bottlenecks.continuous import Random, drawn, log_normal
-from diabolo.flows import Couplings
+from diabolo.flows import Bends, Kind
 from diabolo.priors import Prior, StandardNormal, entropy, moments
 from diabolo.randomness import normal_like
 from diabolo.schedules import Anneal
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Bent(Random):
     """A normal distribution per row, bent by a flow that reads the row (Rezende & Mohamed, 2015, arXiv:1505.05770).
 
-    ``z = f(mean + scale * noise; context)``, f being ``layers`` affine couplings (Dinh et al., 2017,
-    arXiv:1605.08803), so that ``log q(z | x) = log N(f^-1(z); mean, scale) - log |det df|``. The cost, in nats per row,
+    ``z = f(mean + scale * noise; context)``, f being ``layers`` bends of the ``flow`` named (:mod:`diabolo.flows`), so
+    that ``log q(z | x) = log N(f^-1(z); mean, scale) - log |det df|``. The cost, in nats per row,
     is ``kl = weight * (log q(z | x) - log p(z))`` of the code drawn, whose mean is the KL. In evaluation the code is
     ``f(mean)`` and the KL is estimated there, ``-entropy - log |det df| - log p(z)``, which may lie on either side.
 
@@ -42,11 +42,12 @@ class Bent(Random):
         *,
         layers: int = 4,
         hidden: int = 32,
+        flow: Kind = "coupling",
         prior: Prior | None = None,
     ) -> None:
         super().__init__(3 * latent, latent, weight, free)
         self.prior = prior or StandardNormal(latent)
-        self.flow = Couplings(latent, layers, hidden, context=latent)
+        self.flow = Bends(latent, layers, hidden, latent, flow)
 
     def forward(self, h: Float[Tensor, "n width *grid"]) -> Code:
         mean, scale, context = self._read(h)

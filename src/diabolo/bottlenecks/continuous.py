@@ -38,14 +38,15 @@ class Continuous(Bottleneck):
 class Plain(Continuous):
     """The encoder's numbers as they are, or through ``activation``; costs nothing.
 
-    ``z = activation(h)``, h and z of shape (n, latent, *grid).
+    ``z = activation(h)``, h and z of shape (n, latent, *grid); ``grid`` asks for a code per place instead of per row.
 
     >>> Plain(2, torch.nn.ReLU())(torch.tensor([[-1.0, 2.0]])).z
     tensor([[0., 2.]])
     """
 
-    def __init__(self, latent: int, activation: nn.Module | None = None) -> None:
+    def __init__(self, latent: int, activation: nn.Module | None = None, *, grid: bool = False) -> None:
         super().__init__(latent, latent)
+        self.grid = grid
         self.activation = activation or nn.Identity()
 
     def forward(self, h: Float[Tensor, "n latent *grid"]) -> Code:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, distributions, nn
 
-from diabolo.autoencoder import Bottleneck, Code
-from diabolo.bottlenecks.quantised import cut, gumbel_like, joined, one_hot, part_of, picked
+from diabolo.autoencoder import Code
+from diabolo.bottlenecks.quantised import Discrete, cut, joined, one_hot, part_of, picked
 from diabolo.errors import InvalidParameter
-from diabolo.randomness import uniform_like
+from diabolo.randomness import gumbel_like, uniform_like
 from diabolo.schedules import Anneal
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 MOST_BITS = 12  # of a token, so that the use of all its values can be told from a batch
 
 
-class FiniteScalar(Bottleneck):
+class FiniteScalar(Discrete):
     """Each number rounded to one of a few levels: a codebook for free (Mentzer et al., 2023, arXiv:2309.15505).
 
     Number j becomes one of ``levels[j]`` values evenly spaced in [-1, 1]:
@@ -34,7 +34,6 @@ class FiniteScalar(Bottleneck):
     tensor([[-1.,  0.]])
     """
 
-    grid = True
     levels: Tensor
 
     def __init__(self, levels: Sequence[int]) -> None:
@@ -51,6 +50,14 @@ class FiniteScalar(Bottleneck):
         through = position + (digits - position).detach()
         return Code(2 * through / steps - 1, {}, tokens=digits.long())
 
+    @property
+    def letters(self) -> tuple[int, ...]:
+        return tuple(self.levels.tolist())
+
+    def look_up(self, tokens: Int[Tensor, "n latent *grid"]) -> Float[Tensor, "n latent *grid"]:
+        digits = tokens.float()
+        return 2 * digits / self._steps(digits) - 1
+
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
         """Every level as often as every other."""
         chance = uniform_like(torch.empty(n, self.latent, *grid, device=self.levels.device))
@@ -64,7 +71,7 @@ class FiniteScalar(Bottleneck):
         return (self.levels - 1).to(like.dtype).view(-1, *[1] * (like.dim() - 2))
 
 
-class LookupFree(Bottleneck):
+class LookupFree(Discrete):
     """The sign of each number; ``latent / heads`` signs are one token (Yu et al., 2024, arXiv:2310.05737).
 
     ``z = h + (sign(h) - h).detach()`` of shape (n, latent, *grid), ``tokens`` (n, heads, *grid) from 0 to
@@ -78,7 +85,6 @@ class LookupFree(Bottleneck):
     (tensor([[ 1., -1.,  1.]]), tensor([[5]]))
     """
 
-    grid = True
     values: Tensor
 
     def __init__(self, latent: int, heads: int = 1, *, commitment: float = 0.25) -> None:
@@ -101,6 +107,14 @@ class LookupFree(Bottleneck):
         posterior = distributions.Bernoulli(logits=4 * h, validate_args=False)
         return Code(h + (sign - h).detach(), {"quantisation": cost}, joined(tokens, h), posterior)
 
+    @property
+    def letters(self) -> tuple[int, ...]:
+        return (2 ** len(self.values),) * self.heads
+
+    def look_up(self, tokens: Int[Tensor, "n heads *grid"]) -> Float[Tensor, "n latent *grid"]:
+        up = cut(tokens, self.heads) // self.values % 2
+        return joined(2.0 * up - 1.0, tokens)
+
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
         """Every token as often as every other."""
         chance = uniform_like(torch.empty(n, self.latent, *grid, device=self.values.device))
@@ -110,7 +124,7 @@ class LookupFree(Bottleneck):
         return f"latent={self.latent}, heads={self.heads}"
 
 
-class Categorical(Bottleneck):
+class Categorical(Discrete):
     """One of ``codes`` vectors per head, drawn (Jang et al., 2017, arXiv:1611.01144; Maddison et al., 2017,
     arXiv:1611.00712).
 
@@ -128,8 +142,6 @@ class Categorical(Bottleneck):
     >>> code.z.shape, code.tokens, code.costs["kl"].abs() < 1e-5
     (torch.Size([1, 4]), tensor([[0, 0]]), tensor([True]))
     """
-
-    grid = True
 
     def __init__(
         self,
@@ -157,6 +169,13 @@ class Categorical(Bottleneck):
         return Code(
             z, costs, joined(tokens[..., None], h), distributions.Categorical(logits=logits, validate_args=False)
         )
+
+    @property
+    def letters(self) -> tuple[int, ...]:
+        return (self.codes,) * self.heads
+
+    def look_up(self, tokens: Int[Tensor, "n heads *grid"]) -> Float[Tensor, "n latent *grid"]:
+        return joined(picked(self.codebook, cut(tokens, self.heads)[..., 0]), tokens)
 
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
         """Every choice as often as every other."""

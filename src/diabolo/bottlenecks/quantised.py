@@ -1,8 +1,8 @@
 """Codes of whole numbers: the index of the nearest of several vectors.
 
-Nearest ---- Quantised    vectors follow their points, or are trained
-         +-- Spanned      vectors lie fixed in a basis that is trained
-Residual: several Quantised, each for what the ones before it left over
+Discrete ---- Nearest ---- Quantised    vectors follow their points, or are trained
+          |            +-- Spanned      vectors lie fixed in a basis that is trained
+          +-- Residual: several Quantised, each for what the ones before it left over
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from diabolo.autoencoder import Bottleneck, Code
 from diabolo.errors import InvalidParameter
-from diabolo.randomness import place, uniform_like
+from diabolo.randomness import gumbel_like, place, uniform_like
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -32,14 +32,28 @@ ROUNDS = 8
 TINY = 1e-12
 
 
-class Nearest(Bottleneck, ABC):
+class Discrete(Bottleneck, ABC):
+    """A bottleneck whose codes can be written as tokens: some per row of a table, or per place of the grid."""
+
+    grid = True
+
+    @property
+    @abstractmethod
+    def letters(self) -> tuple[int, ...]:
+        """How many values each token of a place can take."""
+
+    @abstractmethod
+    def look_up(self, tokens: Int[Tensor, "n heads *grid"]) -> Float[Tensor, "n latent *grid"]:
+        """The codes that tokens stand for."""
+
+
+class Nearest(Discrete, ABC):
     """The nearest of several vectors; gradients go straight through.
 
     A row of a table is cut into ``heads`` pieces with a codebook each; on images and series each place of the grid
     is. Subclasses say what the vectors are and what a batch does to them.
     """
 
-    grid = True
     counts: Tensor
 
     def __init__(self, latent: int, codes: int, heads: int, commitment: float, learned: bool) -> None:
@@ -73,6 +87,13 @@ class Nearest(Bottleneck, ABC):
     def points(self, h: Float[Tensor, "n places heads part"]) -> Float[Tensor, "n places heads part"]:
         """What is compared with the vectors."""
         return h
+
+    @property
+    def letters(self) -> tuple[int, ...]:
+        return (self.codes,) * self.heads
+
+    def look_up(self, tokens: Int[Tensor, "n heads *grid"]) -> Float[Tensor, "n latent *grid"]:
+        return joined(picked(self.vectors(), cut(tokens, self.heads)[..., 0]), tokens)
 
     @torch.no_grad()
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
@@ -197,7 +218,7 @@ class Spanned(Nearest):
         self.counts.mul_(0.95).add_(added_up(one_hot(tokens, self.codes).to(points.dtype).sum((0, 1))), alpha=0.05)
 
 
-class Residual(Bottleneck):
+class Residual(Discrete):
     """Several codebooks one after the other, each for what is left over (Zeghidour et al., 2021, arXiv:2107.03312;
     Lee et al., 2022, arXiv:2203.01941).
 
@@ -208,8 +229,6 @@ class Residual(Bottleneck):
     >>> Residual(latent=4, codes=8, stages=3)(torch.randn(5, 4)).tokens.shape
     torch.Size([5, 3])
     """
-
-    grid = True
 
     def __init__(
         self, latent: int, codes: int, stages: int = 4, *, update: Update = "ema", commitment: float = 0.25
@@ -226,6 +245,15 @@ class Residual(Bottleneck):
             left = left - codes[-1].z.detach()
         cost = torch.stack([code.costs["quantisation"] for code in codes]).sum(0)
         return Code(h.float() - left.detach(), {"quantisation": cost}, torch.cat([code.tokens for code in codes], 1))
+
+    @property
+    def letters(self) -> tuple[int, ...]:
+        return tuple(each for stage in self.stages for each in stage.letters)  # type: ignore[union-attr]
+
+    def look_up(self, tokens: Int[Tensor, "n stages *grid"]) -> Float[Tensor, "n latent *grid"]:
+        parts = zip(self.stages, tokens.split(1, 1), strict=True)
+        found: Tensor = sum(stage.look_up(own) for stage, own in parts)  # type: ignore[operator,assignment]
+        return found
 
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
         """Tokens as often as training used them, each by itself."""
@@ -248,11 +276,6 @@ def cut(h: Float[Tensor, "n width *grid"], heads: int) -> Float[Tensor, "n place
 def joined(points: Float[Tensor, "n places heads part"], like: Tensor) -> Float[Tensor, "n width *grid"]:
     """The heads side by side on axis 1, on the grid of ``like``."""
     return points.reshape(len(like), *like.shape[2:], -1).movedim(-1, 1)
-
-
-def gumbel_like(x: Tensor) -> Tensor:
-    """Numbers of the standard Gumbel distribution; the largest of ``log p + gumbel`` is a draw from p."""
-    return -(TINY - uniform_like(x).clamp_min(TINY).log()).log()
 
 
 def _nearest(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from diabolo.likelihoods.columnwise import Columnwise, Scale
 from diabolo.likelihoods.continuous import Laplace, Normal, StudentT
 from diabolo.likelihoods.discrete import Bernoulli, Categorical, NegativeBinomial
+from diabolo.likelihoods.lattice import DiscretisedLogistic, LogisticMixture
 from diabolo.likelihoods.mixed import NAMED, Mixed, fitting
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "Columnwise",
+    "DiscretisedLogistic",
     "Laplace",
+    "LogisticMixture",
     "Mixed",
     "NegativeBinomial",
     "Normal",

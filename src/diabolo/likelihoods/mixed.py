@@ -12,6 +12,7 @@ from torch.distributions import Distribution, constraints
 from diabolo.likelihoods.columnwise import Columnwise, Scale, one_of
 from diabolo.likelihoods.continuous import Laplace, Normal, StudentT
 from diabolo.likelihoods.discrete import Bernoulli, Categorical, NegativeBinomial
+from diabolo.likelihoods.lattice import DiscretisedLogistic, LogisticMixture
 from diabolo.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -125,9 +126,8 @@ class Rows(Distribution):
         return torch.cat(parts, axis).index_select(axis, self.back)
 
 
-NAMED: dict[str, type[Columnwise]] = {
-    each.__name__: each for each in (Normal, StudentT, Laplace, Bernoulli, Categorical, NegativeBinomial)
-}
+REAL = (Normal, StudentT, Laplace, DiscretisedLogistic, LogisticMixture)
+NAMED: dict[str, type[Columnwise]] = {each.__name__: each for each in (*REAL, Bernoulli, Categorical, NegativeBinomial)}
 
 
 def fitting(schema: Schema, *, scale: Scale = "learned") -> Columnwise:

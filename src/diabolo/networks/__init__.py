@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from diabolo.networks import convolutional, dense
+from diabolo.networks import convolutional, dense, transformer
 from diabolo.networks.dense import PLAIN, Decoder, Encoder, Layers
 from diabolo.networks.features import Features
 from diabolo.schema import Schema
 
-__all__ = ["Decoder", "Encoder", "Features", "Layers", "convolutional", "dense", "mirror"]
+__all__ = ["Decoder", "Encoder", "Features", "Layers", "convolutional", "dense", "mirror", "transformer"]
 
 
 def mirror(
@@ -33,7 +33,9 @@ def mirror(
 
     Tables take dense layers of ``hidden`` units. Series and images take convolutions, one per entry of ``hidden``
     (its channels), each halving the grid; without an entry and without ``grid`` one dense layer reads all cells.
-    ``flags`` shows the encoder where values are missing; ``layers`` says how the layers are built.
+    ``flags`` shows the encoder where values are missing; ``layers`` says how the layers are built, and whether series
+    and images are read by patches instead of convolutions: patches as wide as those convolutions see, and a block per
+    entry of ``hidden``.
 
     >>> import torch
     >>> from diabolo.schema import numbers
@@ -42,7 +44,8 @@ def mirror(
     torch.Size([5, 30])
     """
     if schema.grid and (hidden or grid):
-        return convolutional.pair(schema, hidden, width, latent, out, grid=grid, flags=flags, layers=layers)
+        by = transformer if hidden and layers.network == "patches" else convolutional
+        return by.pair(schema, hidden, width, latent, out, grid=grid, flags=flags, layers=layers)
     encoder = dense.encoder(schema, hidden, width, flags=flags, layers=layers)
     decoder = dense.decoder(schema, hidden, latent, out, layers=layers)
     if layers.tied:

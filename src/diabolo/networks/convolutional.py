@@ -80,12 +80,12 @@ def pair(
     sizes = halves(schema.grid, len(hidden))
     features = Features(schema, flags=flags, reach=REACH)
     down = _down((features.width + schema.given, *hidden), len(schema.grid), layers)
-    waist = _waist(features.width + schema.given if not hidden else hidden[-1], width, sizes[-1], grid)
-    encoder = Encoder(features, nn.Sequential(*down, *waist), schema.given)
+    closed = waist(hidden[-1] if hidden else features.width + schema.given, width, sizes[-1], grid)
+    encoder = Encoder(features, nn.Sequential(*down, *closed), schema.given)
     inner = hidden[-1] if hidden else out
-    fan = _fan(latent + schema.given, inner, sizes[-1], grid, layers if hidden else None)
-    up = _up((*reversed(hidden), out), sizes, layers)
-    decoder = Decoder(nn.Sequential(*fan, *up), schema.given, sizes[-1] if grid else ())
+    opened = fan(latent + schema.given, inner, sizes[-1], grid, layers.backwards if hidden else None)
+    up = _up((*reversed(hidden), out), sizes, layers.backwards)
+    decoder = Decoder(nn.Sequential(*opened, *up), schema.given, sizes[-1] if grid else ())
     if layers.tied:
         _tie(encoder, decoder, sizes, ends=in_order(schema, out))
     return encoder, decoder
@@ -107,20 +107,20 @@ def _down(channels: Sequence[int], axes: int, layers: Layers) -> list[nn.Module]
     parts: list[nn.Module] = []
     for into, out in pairwise(channels):
         halving = CONVOLUTIONS[axes](into, out, kernel_size=3, stride=2, padding=1)
-        parts += [started(halving, layers.gain), *layers.after(out)]
+        parts += [started(halving, layers.gain), *layers.after(out, axes)]
     return parts
 
 
-def _waist(channels: int, width: int, sizes: tuple[int, ...], grid: bool) -> list[nn.Module]:
+def waist(channels: int, width: int, sizes: tuple[int, ...], grid: bool) -> list[nn.Module]:
     """From the smallest grid to one code per cell, or to one code per row."""
     if grid:
         return [started(CONVOLUTIONS[len(sizes)](channels, width, kernel_size=1), 1.0)]
     return [nn.Flatten(), started(nn.Linear(channels * math.prod(sizes), width), 1.0)]
 
 
-def _fan(latent: int, channels: int, sizes: tuple[int, ...], grid: bool, layers: Layers | None) -> list[nn.Module]:
+def fan(latent: int, channels: int, sizes: tuple[int, ...], grid: bool, layers: Layers | None) -> list[nn.Module]:
     """The waist backwards; with ``layers`` behind it where a stage follows."""
-    after = layers.after(channels) if layers else []
+    after = layers.after(channels, len(sizes)) if layers else []
     gain = layers.gain if layers else 1.0
     if grid:
         return [started(CONVOLUTIONS[len(sizes)](latent, channels, kernel_size=1), gain), *after]
@@ -137,7 +137,7 @@ def _up(channels: Sequence[int], sizes: list[tuple[int, ...]], layers: Layers) -
         doubling = TRANSPOSED[axes](into, out, kernel_size=4, stride=2, padding=1)
         size = sizes[stages - stage - 1]
         crop = [Crop(size)] if any(each % 2 for each in size) else []
-        parts += [started(doubling, 1.0 if last else layers.gain), *crop, *([] if last else layers.after(out))]
+        parts += [started(doubling, 1.0 if last else layers.gain), *crop, *([] if last else layers.after(out, axes))]
     return parts
 
 

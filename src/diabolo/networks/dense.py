@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from diabolo.errors import InvalidData
+from diabolo.networks.blocks import GDN, Residual
 from diabolo.networks.features import Features
 from diabolo.randomness import uniform_like
 from diabolo.schema import Schema
@@ -20,7 +21,8 @@ from diabolo.schema import Schema
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "gdn"]
+Network = Literal["plain", "residual", "patches"]
 Normalisation = Literal["none", "layer"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -30,33 +32,58 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
+KEEPING: dict[int, Callable[[int], nn.Module]] = {  # layers that keep the width and the grid of so many axes
+    0: lambda width: nn.Linear(width, width),
+    1: lambda width: nn.Conv1d(width, width, kernel_size=3, padding=1),
+    2: lambda width: nn.Conv2d(width, width, kernel_size=3, padding=1),
+}
 REACH = 5.0  # standard deviations that a network sees
-GAINS = {"tanh": 5 / 3}  # sqrt 2 for all that pass about half of their input (He et al., 2015, arXiv:1502.01852)
+ADDED = 0.5  # share of a signal that a residual block adds at first
+# sqrt 2 for all that pass about half of their input (He et al., 2015, arXiv:1502.01852)
+GAINS = {"tanh": 5 / 3, "gdn": 1.0}
 
 
 @dataclass(frozen=True)
 class Layers:
     """How dense or convolutional layers are built: what stands between two of them, and whether weights are shared.
 
-    Behind a hidden layer come ``normalisation`` over the row, ``activation`` and ``dropout``; with ``tied`` the
-    decoder uses the encoder's weights, transposed.
+    Behind a hidden layer come a residual block if ``network`` is "residual" (two more layers of the same width, each
+    after an activation, and nothing that reads other rows), ``normalisation`` over the row, ``activation`` and
+    ``dropout``; with ``tied`` the decoder uses the encoder's weights, transposed. ``back`` marks a decoder, which
+    inverts the activation "gdn".
     """
 
     activation: Activation = "relu"
     dropout: float = 0.0
     normalisation: Normalisation = "none"
     tied: bool = False
+    network: Network = "plain"
+    back: bool = False
 
-    def after(self, width: int) -> list[nn.Module]:
-        """The modules behind a hidden layer of ``width`` units (or channels)."""
-        parts: list[nn.Module] = [nn.GroupNorm(1, width)] if self.normalisation == "layer" else []
-        parts.append(ACTIVATIONS[self.activation]())
+    def after(self, width: int, axes: int = 0) -> list[nn.Module]:
+        """The modules behind a hidden layer of ``width`` units (or channels, on a grid of so many axes)."""
+        parts: list[nn.Module] = [self._block(width, axes)] if self.network == "residual" else []
+        parts += [nn.GroupNorm(1, width)] if self.normalisation == "layer" else []
+        parts.append(GDN(width, back=self.back) if self.activation == "gdn" else self.bend())
         return [*parts, Dropout(self.dropout)] if self.dropout else parts
+
+    def bend(self) -> nn.Module:
+        """A function of each number by itself: the activation, or SiLU where that reads all numbers."""
+        return ACTIVATIONS.get(self.activation, nn.SiLU)()
+
+    @property
+    def backwards(self) -> Layers:
+        """The layers of the decoder."""
+        return replace(self, back=True)
 
     @property
     def gain(self) -> float:
         """By how much the weights before the activation are widened so that signals keep their size."""
         return GAINS.get(self.activation, math.sqrt(2))
+
+    def _block(self, width: int, axes: int) -> Residual:
+        first, second = (KEEPING[axes](width) for _ in range(2))
+        return Residual(self.bend(), started(first, self.gain), self.bend(), started(second, ADDED))
 
 
 PLAIN = Layers()
@@ -151,7 +178,7 @@ def encoder(schema: Schema, hidden: Sequence[int], width: int, *, flags: bool, l
 
 def decoder(schema: Schema, hidden: Sequence[int], latent: int, out: int, *, layers: Layers) -> Decoder:
     """Dense layers from a code, through ``hidden`` backwards, to ``out`` numbers in each cell of the grid."""
-    stack = chain((latent + schema.given, *reversed(hidden), out * math.prod(schema.grid)), layers)
+    stack = chain((latent + schema.given, *reversed(hidden), out * math.prod(schema.grid)), layers.backwards)
     shape = [nn.Unflatten(1, (out, *schema.grid))] if schema.grid else []
     return Decoder(nn.Sequential(*stack, *shape), schema.given)
 

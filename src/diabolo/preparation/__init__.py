@@ -31,6 +31,7 @@ from diabolo.schema import Column, Schema
 
 __all__ = ["Preparation", "Streamed"]
 
+EVERY = "*"  # the name that stands for all columns without an entry of their own
 MOMENTS = (Role.DATE, Role.TIME)
 BLOCK = 1 << 15  # values standardised at once: they stay in the cache from one step to the next
 IGNORED = "left out on request"
@@ -58,7 +59,7 @@ class Preparation(Params):
     [{'flow': 2.0, 'state': 'off'}]
     """
 
-    likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
+    likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, '*' for all others"] = None
     ignore: Annotated[tuple[str, ...], "columns that are not learned from"] = ()
     categories: Annotated[Count, "most frequent categories of a column that are told apart"] = 64
     sample: Annotated[Count, "rows that quantiles are taken from"] = 50_000
@@ -166,7 +167,9 @@ class Preparation(Params):
         return _schema(found | beside, tuple(names), grid)
 
     def _chosen(self, names: Any) -> Mapping[str, str]:
-        chosen = self.likelihoods or {}
+        chosen = dict(self.likelihoods or {})
+        if EVERY in chosen and EVERY not in names:
+            chosen = dict.fromkeys(names, chosen.pop(EVERY)) | chosen
         for parameter, named in (("likelihoods", chosen), ("ignore", self.ignore)):
             if unknown := [name for name in named if name not in names]:
                 raise InvalidParameter(

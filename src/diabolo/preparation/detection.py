@@ -31,6 +31,8 @@ An entry in ``likelihoods`` overrides all of it, and a column with an entry is n
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
@@ -47,9 +49,10 @@ IDS = re.compile(
     re.IGNORECASE,
 )
 CYCLES = {"hour": DAY, "weekday": 7 * DAY, "yearday": 365.2425 * DAY}
+LATTICE = ("DiscretisedLogistic", "LogisticMixture")  # probabilities of numbers in steps
 MONDAY = 4 * DAY  # 1970-01-05, so that a week starts on a Monday
 ALLOWED = {
-    Role.NUMBER: ("Normal", "StudentT", "Laplace", "NegativeBinomial", "Bernoulli", "Categorical"),
+    Role.NUMBER: ("Normal", "StudentT", "Laplace", "NegativeBinomial", "Bernoulli", "Categorical", *LATTICE),
     Role.BOOLEAN: ("Bernoulli", "Categorical"),
     Role.DATE: ("Normal", "StudentT", "Laplace"),
     Role.TIME: ("Normal", "StudentT", "Laplace"),
@@ -58,6 +61,8 @@ ALLOWED = {
 HEAVY = 5.0  # spread of 99 % of the values over that of the middle half
 NUMERIC = 0.95  # share of texts that read as numbers from which the others are taken for mistakes
 PRESSED = 100  # times the spread of the quartiles
+MOST_STEPS = 65_535  # of a lattice
+OFF_LATTICE = 0.05  # steps that a value may lie beside the lattice by rounding
 ROUNDING = 1e-12  # relative deviations below this are rounding errors, not variation
 
 
@@ -130,7 +135,36 @@ def _as_asked(profile: Profile, kept: int, likelihood: str) -> Detected:
                 "negative or not whole. Choose 'Normal', 'StudentT' or 'Laplace'."
             )
         return _count(profile)
-    return (number(profile, likelihood),)
+    column = number(profile, likelihood)
+    return (replace(column, step=_step(profile)) if likelihood in LATTICE else column,)
+
+
+def _step(profile: Profile) -> float:
+    """The step of the lattice that all values lie on: the largest number that all their distances are multiples of.
+
+    Raises InvalidParameter where that would be a lattice of more than 65536 values, or none.
+    """
+    values = np.unique(profile.sample)
+    width = profile.high - profile.low
+    if width == 0:
+        return abs(profile.low) or 1.0
+    step = reduce(lambda a, b: _divisor(a, b, width / MOST_STEPS), np.diff(values).tolist(), width)
+    step = width / max(round(width / step), 1)
+    places = (values - profile.low) / step
+    if width / step > MOST_STEPS or np.abs(places - places.round()).max() > OFF_LATTICE:
+        raise InvalidParameter(
+            f"Column {profile.name!r} is on no lattice: its values are no multiples of one step, of which there may be "
+            f"{MOST_STEPS} between the lowest and the highest. Choose 'Normal', 'StudentT' or 'Laplace'."
+        )
+    return float(step)
+
+
+def _divisor(a: float, b: float, least: float) -> float:
+    """The largest number that both are multiples of, by Euclid's algorithm; ``least`` and less is a rounding error."""
+    while b > least / 2:
+        a, b = b, a - b * round(a / b)
+        b = abs(b)
+    return a
 
 
 def _boolean(profile: Profile, kept: int, likelihood: str | None) -> Detected:

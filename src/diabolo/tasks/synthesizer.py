@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,20 +16,25 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batch, Batches, drawn
+from diabolo.batches import Batch, Batches, drawn, in_blocks
+from diabolo.bottlenecks import Discrete
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.params import Count
+from diabolo.priors import Autoregressive
 from diabolo.randomness import seeded, uniform_like
 from diabolo.schema import Column
 from diabolo.tasks.mixture import Mixture, fewest
-from diabolo.tasks.task import TRIALS, Task, codes, outputs
+from diabolo.tasks.task import TRIALS, Task, codes, outputs, places
 from diabolo.variants import Variant
 
 LEARNED = 20_000  # training rows whose codes the prior is fitted to
 COMPONENTS = (1, 2, 4, 8, 16, 32, 64)  # Gaussians that are tried where their number is not given
 ROWS = 4096  # new rows drawn at once
+SLOWLY = 256  # the same where codes are drawn one token after the other
 FEW = 20  # training rows that a Gaussian needs at least
 PATTERNS = 4096  # training rows whose gaps are kept
+CANDIDATES = 16  # codes drawn for each row of which values are given
+TINY, FLAT = 1e-12, 1e-4  # of lengths, and of the sine of an angle that is none
 TRIES = 8  # draws of a category until it is one that has a name
 Codes = Callable[[int], Tensor]
 
@@ -38,8 +44,10 @@ class Synthesizer(Task):
 
     ::
 
-        z ~ p(z)          prior="mixture": Gaussians fitted to the codes of the training rows once the autoencoder is
-                          trained (Ghosh et al., 2020, arXiv:1903.12436); "own": the bottleneck's, as a VAE learns it
+        z ~ p(z)          prior="fitted": learned from the codes of the training rows once the autoencoder is trained:
+                          Gaussians for numbers (Ghosh et al., 2020, arXiv:1903.12436), a network that draws one token
+                          after the other for tokens (van den Oord et al., 2017, arXiv:1711.00937); "own": the
+                          bottleneck's, as a VAE learns it
         x ~ p(x | z)      the likelihood, so that rows vary as the data do around their reconstructions
 
     Numbers stay within the range of the training rows, categories are known ones, and columns that were set aside (ids,
@@ -70,18 +78,50 @@ class Synthesizer(Task):
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Vanilla"
     prior: Annotated[
-        Literal["mixture", "own"], "what codes are drawn from: Gaussians fitted to codes, or the bottleneck's own prior"
-    ] = "mixture"
-    components: Annotated[Count | None, "Gaussians of the mixture; None: as many as suit the held-out rows"] = None
+        Literal["fitted", "own"], "what codes are drawn from: what is fitted to codes, or the bottleneck's own prior"
+    ] = "fitted"
+    components: Annotated[Count | None, "Gaussians fitted to codes; None: as many as suit the held-out rows"] = None
     gaps: Annotated[bool, "whether new rows lack values as the training rows do"] = False
 
-    def sample(self, n: int, seed: int = 0) -> Any:
+    def sample(self, n: int, seed: int = 0, given: Mapping[str, Any] | None = None) -> Any:
         """``n`` new rows, of the type of the rows of the fit.
 
-        Equal seeds give equal rows, and the first rows are the same however many are drawn. Raises InvalidParameter
-        for a number below 0.
+        Equal seeds give equal rows, and the first rows are the same however many are drawn. ``given`` fixes the values
+        of columns, such as ``{"kind": "old"}``: codes are drawn from the prior, 16 for each row, and those kept that
+        make these values probable (importance resampling: Rubin, 1987), so the other columns follow
+        ``p(others | given)`` of the same model, the better the more codes there are. Of values that it hardly ever
+        makes few codes remain, and rows are alike. Raises InvalidParameter for a number below 0 and for a column that
+        the model does not know.
         """
-        return self._new(torch.cat(list(self._blocks(n, seed))))
+        return self._new(torch.cat(list(self._blocks(n, seed, given))))
+
+    def combine(self, X: Any, weights: Any) -> Any:
+        """What sums of codes stand for: row i is decoded from ``sum_j weights[i, j] code(X[j])``, (m, n) weights.
+
+        ``weights=[[1, -1, 1]]`` is the first row without what the second has and with what the third has (Radford et
+        al., 2016, arXiv:1511.06434). Every value is the best guess, not a draw. What lies between codes of tokens is
+        no code of tokens. Raises InvalidParameter where there is not one weight per row.
+        """
+        z, weight = self._codes(self._prepared(X)), torch.as_tensor(weights, dtype=torch.float32)
+        if weight.dim() != 2 or weight.shape[1] != len(z):
+            raise InvalidParameter(f"weights must have the shape (m, {len(z)}). Got {tuple(weight.shape)}.")
+        return self._decoded(weight @ z)
+
+    def interpolate(
+        self, first: Any, last: Any, steps: int = 8, path: Literal["straight", "sphere"] = "straight"
+    ) -> Any:
+        """``steps`` rows on the way from each row of ``first`` to that of ``last``, the ends included, pair by pair.
+
+        Codes go straight, or turn from one direction to the other at an even pace while their length changes evenly
+        (White, 2016, arXiv:1609.04468), which suits priors whose codes lie near a sphere. Raises InvalidParameter.
+        """
+        start, end = (self._codes(self._prepared(each)) for each in (first, last))
+        if steps < 2 or len(start) != len(end) or path not in ("straight", "sphere"):
+            told = f"{steps} steps, {path!r}, {len(start)} and {len(end)} rows"
+            raise InvalidParameter(f"Give 2 or more steps, a path 'straight' or 'sphere', rows in pairs. Got {told}.")
+        share = torch.linspace(0, 1, steps)[None, :, None]
+        between = (straight if path == "straight" else turning)(start[:, None], end[:, None], share)
+        return self._decoded(between.flatten(0, 1))
 
     def batches(self, n: int, seed: int = 0) -> Iterator[pa.RecordBatch]:
         """The rows of ``sample`` in Arrow batches, of which one at a time is in memory."""
@@ -96,20 +136,59 @@ class Synthesizer(Task):
         new = pa.Table.from_batches(self.batches(max(len(batch), 1))).combine_chunks().to_batches()[0]
         return new.slice(0, len(batch))
 
-    def _blocks(self, n: int, seed: int) -> Iterator[Tensor]:
+    def _blocks(self, n: int, seed: int, given: Mapping[str, Any] | None = None) -> Iterator[Tensor]:
         """New prepared rows; a block is drawn whole, so that its first rows are the same if fewer are needed."""
         check_is_fitted(self, "autoencoder_")
         if not isinstance(n, (int, np.integer)) or n < 0:
             raise InvalidParameter(f"The number of new rows must be an int >= 0. Got {n!r}.")
-        for start in range(0, max(n, 1), ROWS):
+        size = ROWS if not isinstance(self.prior_, Autoregressive) else SLOWLY
+        known = None if given is None else self._known(given)
+        codes = self._prior if known is None else partial(self._likely, known)
+        for start in range(0, max(n, 1), size):
             with seeded(self.seed_, seed, start), torch.inference_mode():
-                yield self._gapped(self._values(self.autoencoder_, self._prior, ROWS))[: n - start]
+                x = self._gapped(self._values(self.autoencoder_, codes, size))[: n - start]
+                yield x if known is None else torch.where(known.isnan(), x, known.double())
+
+    def _known(self, given: Mapping[str, Any]) -> Tensor:
+        """The prepared row (columns, *grid) of the given values, all others missing."""
+        schema = self.preparation_.schema_
+        unknown = [name for name in given if name not in schema.sources or name in schema.dropped]
+        if unknown or not given:
+            told = f"the column {unknown[0]!r}" if unknown else "nothing"
+            names = [name for name in schema.sources if name not in schema.dropped]
+            raise InvalidParameter(f"given fixes {told}. It may fix {', '.join(names[:8])}.")
+        rows = self.fields_.blank(schema, 1)
+        if isinstance(rows, np.ndarray):
+            for name, value in given.items():
+                rows[0, schema.sources.index(name)] = value
+        else:
+            rows = pa.table({**dict(zip(rows.column_names, rows.columns, strict=True)), **_arrays(given, rows)})
+        return self.preparation_.transform(rows)[0]
+
+    def _likely(self, known: Tensor, n: int) -> Tensor:
+        """``n`` codes drawn from many of the prior by how probable they make the known values."""
+        z = torch.cat([self._prior(n) for _ in range(CANDIDATES)])
+        here, likelihood = ~known.isnan(), self.autoencoder_.likelihood
+        rows = torch.where(here, known, 0.0)
+
+        def cost(block: Tensor) -> Tensor:
+            errors = likelihood.errors(outputs(self.autoencoder_, block), rows.expand(len(block), *rows.shape))
+            return (errors * here).flatten(1).sum(1)
+
+        weight = (-in_blocks(z, cost)).double().softmax(0)
+        return z[torch.multinomial(weight, n, replacement=True)]
+
+    def _decoded(self, z: Tensor) -> Any:
+        """The best guess at what codes stand for, as rows."""
+        likelihood = self.autoencoder_.likelihood
+        return self._new(in_blocks(z, lambda block: likelihood.best(outputs(self.autoencoder_, block))))
 
     def _prior(self, n: int) -> Tensor:
-        if self.mixture_ is not None:
-            return self.mixture_.sample(n)
-        decoder, bottleneck = self.autoencoder_.decoder, self.autoencoder_.bottleneck
-        return bottleneck.sample(n, getattr(decoder, "grid", ()) if bottleneck.grid else ()).flatten(1)
+        bottleneck = self.autoencoder_.bottleneck
+        if self.prior_ is None:
+            return bottleneck.sample(n, places(self.autoencoder_)).flatten(1)
+        drawn = self.prior_.sample(n)
+        return bottleneck.look_up(drawn).flatten(1) if isinstance(bottleneck, Discrete) else drawn
 
     def _values(self, autoencoder: Autoencoder, prior: Codes, n: int) -> Tensor:
         """New prepared rows (n, columns, *grid) without gaps."""
@@ -132,11 +211,19 @@ class Synthesizer(Task):
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         outputs(self.autoencoder_, self._codes(next(train.ordered(1)).x))  # says so where there is no one code
         rows, judged = drawn(train, LEARNED, self.seed_), next(held_out.ordered(TRIALS)).x
-        self.mixture_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "mixture" else None
-        self._linear_mixture = self._fitted(self.linear_, rows, judged)
+        self.prior_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "fitted" else None
+        self._linear_prior = self._gaussians(self.linear_, rows, judged)
         self.patterns_ = drawn(train, PATTERNS, self.seed_).x.isnan() if self.gaps else torch.empty(0).bool()
 
-    def _fitted(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture:
+    def _fitted(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture | Autoregressive:
+        """What suits the codes of the rows: Gaussians, or a network for tokens."""
+        if not isinstance(autoencoder.bottleneck, Discrete):
+            return self._gaussians(autoencoder, rows, judged)
+        with seeded(self.seed_):
+            prior = Autoregressive(autoencoder.bottleneck.letters, places(autoencoder))
+        return prior.fit(tokens(autoencoder, rows.x), tokens(autoencoder, judged), self.seed_).eval()
+
+    def _gaussians(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture:
         """Gaussians of the codes of the rows, as many as make held-out codes most probable."""
         learned, judged = Batch(codes(autoencoder, rows.x), rows.weight), codes(autoencoder, judged)
         most = max(1, min(fewest(learned.x), len(rows) // FEW))
@@ -146,7 +233,7 @@ class Synthesizer(Task):
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
         deep = self._values(self.autoencoder_, self._prior, len(x))
-        linear = self._values(self.linear_, self._linear_mixture.sample, len(x))
+        linear = self._values(self.linear_, self._linear_prior.sample, len(x))
         return self._told_apart(x, deep), self._told_apart(x, linear)
 
     def _told_apart(self, x: Tensor, new: Tensor) -> Tensor:
@@ -166,21 +253,65 @@ class Synthesizer(Task):
     def _verdict(self, x: Tensor) -> Tensor:
         trip = self.autoencoder_(x)
         cost = trip.nll.double() + sum(trip.code.costs.values())
-        return (
-            cost
-            if self.mixture_ is None
-            else cost - self.mixture_.log_density(self.autoencoder_.encode(x).z.flatten(1))
-        )
+        if self.prior_ is None:
+            return cost
+        code = self.autoencoder_.encode(x)
+        if isinstance(self.prior_, Autoregressive):
+            return cost - self.prior_.log_prob(cast(Tensor, code.tokens)).double()
+        return cost - self.prior_.log_density(code.z.flatten(1))
 
     def _state(self) -> dict[str, Tensor]:
-        return {"patterns": self.patterns_} | ({} if self.mixture_ is None else self.mixture_.state())
+        if isinstance(self.prior_, Autoregressive):
+            learned = dict(self.prior_.state_dict())
+        else:
+            learned = {} if self.prior_ is None else self.prior_.state()
+        return {"patterns": self.patterns_} | {f"prior.{name}": each for name, each in learned.items()}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        width, shape = self._codes(self.probe_[:1]).shape[1], self.preparation_.schema_.shape
-        self.mixture_ = Mixture.restored(state, width) if self.prior == "mixture" else None
+        learned = {name.removeprefix("prior."): each for name, each in state.items() if name.startswith("prior.")}
+        shape, bottleneck = self.preparation_.schema_.shape, self.autoencoder_.bottleneck
+        if self.prior == "own":
+            self.prior_ = None
+        elif isinstance(bottleneck, Discrete):
+            self.prior_ = Autoregressive(bottleneck.letters, places(self.autoencoder_)).eval()
+            self.prior_.load_state_dict(learned)
+        else:
+            self.prior_ = Mixture.restored(learned, self._codes(self.probe_[:1]).shape[1])
         self.patterns_ = state["patterns"]
         if self.gaps and self.patterns_.shape[1:] != shape:
             raise InvalidData(f"The file keeps gaps of rows of shape {tuple(self.patterns_.shape[1:])}, not {shape}.")
+
+
+def tokens(autoencoder: Autoencoder, x: Tensor) -> Tensor:
+    """The tokens of prepared rows, (n, heads, *grid)."""
+    return in_blocks(x, lambda block: cast(Tensor, autoencoder.encode(block).tokens))
+
+
+def straight(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """The points between, on a line."""
+    return start + share * (end - start)
+
+
+def turning(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """The points between, on an arc; on a line where both point the same way.
+
+    >>> turning(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor(0.5))
+    tensor([0.7071, 0.7071])
+    """
+    lengths = [each.norm(dim=-1, keepdim=True).clamp_min(TINY) for each in (start, end)]
+    one, other = start / lengths[0], end / lengths[1]
+    angle = (one * other).sum(-1, keepdim=True).clamp(-1, 1).acos()
+    arc = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / angle.sin().clamp_min(TINY)
+    direction = torch.where(angle.sin() < FLAT, straight(one, other, share), arc)
+    return direction * straight(lengths[0], lengths[1], share)
+
+
+def _arrays(given: Mapping[str, Any], rows: pa.Table) -> dict[str, pa.Array]:
+    """The values as columns of one row, of the types of the fit."""
+    try:
+        return {name: pa.array([value]).cast(rows.schema.field(name).type) for name, value in given.items()}
+    except pa.ArrowInvalid as error:
+        raise InvalidParameter(f"given holds a value that its column cannot hold: {error}") from None
 
 
 def _nameless(columns: tuple[Column, ...], x: Tensor) -> Tensor:

@@ -51,7 +51,9 @@ class Task(Params, ABC):
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Denoising"
     trainer: Annotated[Trainer | None, "how it is trained; None for the defaults"] = None
-    likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
+    likelihoods: Annotated[
+        Mapping[str, str] | None, "likelihood by column name, '*' for all others; None: chosen from the data"
+    ] = None
     ignore: Annotated[tuple[str, ...], "columns that are not learned from, such as labels"] = ()
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
@@ -386,8 +388,7 @@ def outputs(autoencoder: Autoencoder, z: Tensor) -> Tensor:
     """What the decoder makes of codes (n, numbers), for the likelihood to read. Raises InvalidParameter."""
     if not isinstance(autoencoder, Autoencoder):
         raise InvalidParameter("An ensemble has no one code to decode. Fit with variant.members=1.")
-    grid = getattr(autoencoder.decoder, "grid", ()) if autoencoder.bottleneck.grid else ()
-    told: Tensor = autoencoder.decoder(z.reshape(len(z), autoencoder.bottleneck.latent, *grid))
+    told: Tensor = autoencoder.decoder(z.reshape(len(z), autoencoder.bottleneck.latent, *places(autoencoder)))
     return told
 
 
@@ -395,6 +396,11 @@ def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBat
     """The batch with the columns ``added`` behind its own, in place of older ones of their names."""
     kept = {name: batch[name] for name in batch.schema.names if name not in added}
     return pa.RecordBatch.from_pydict({**kept, **added})
+
+
+def places(autoencoder: Autoencoder) -> tuple[int, ...]:
+    """The grid of the codes of a row, () for one code."""
+    return getattr(autoencoder.decoder, "grid", ()) if autoencoder.bottleneck.grid else ()
 
 
 def briefly(trainer: Trainer) -> Trainer:

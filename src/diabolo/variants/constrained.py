@@ -109,7 +109,8 @@ class Masked(Deep):
     """Restore hidden values from the others (He et al., 2022, arXiv:2111.06377; on tables Pathak et al., 2016).
 
     For anomaly detection, imputation and data with missing values: hidden and missing are one thing to the encoder,
-    and a value is judged only while it is hidden, by ``-log p(value | values of other turns)``.
+    and a value is judged only while it is hidden, by ``-log p(value | values of other turns)``. As in the paper with
+    ``network="patches", places=True``, a ``patch`` of 2 to the number of entries of ``hidden``, and images.
     """
 
     latent: Annotated[Count, "numbers in the code"] = 32
@@ -121,12 +122,13 @@ class Masked(Deep):
     least: Annotated[Fraction, "smallest share of a row hidden in training"] = 0.1
     turns: Annotated[Count, "parts that the values are cut into to be judged, each part while it is hidden"] = 4
     patch: Annotated[Count, "side of the patches hidden together, on images and series"] = 1
+    places: Annotated[bool, "a code for each place of an image or series, instead of one for the row"] = False
 
     def corruption(self, schema: Schema) -> nn.Module:
-        return HidePatches(self.share, self.patch) if self.patch > 1 else Hide(self.share, self.least)
+        return HidePatches(self.share, self.patch, self.least) if self.patch > 1 else Hide(self.share, self.least)
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return Plain(self.latent)
+        return Plain(self.latent, grid=self.places)
 
     def judged(self, schema: Schema) -> Tensor:
         return in_turn(schema, self.turns, self.patch)

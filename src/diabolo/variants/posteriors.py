@@ -11,6 +11,7 @@ import torch
 from diabolo import priors
 from diabolo.autoencoder import Autoencoder, Bottleneck
 from diabolo.bottlenecks import Bent, Gaussian, Ladder, Spherical
+from diabolo.flows import Kind
 from diabolo.likelihoods import Columnwise
 from diabolo.networks import Decoder, Encoder
 from diabolo.params import Count
@@ -103,29 +104,32 @@ class FlowPrior(VAE):
     """A VAE whose codes come from a normal distribution bent by a flow (Chen et al., 2017, arXiv:1611.02731).
 
     For generation and for tight bounds on log p: the prior takes the form of the codes instead of the reverse. The
-    paper's flow is autoregressive; this one is made of affine couplings, which draw as fast as they judge.
+    paper's flow is autoregressive and draws a number at a time; affine couplings draw as fast as they judge.
     """
 
-    layers: Annotated[Count, "couplings, each of which bends every second code number"] = 4
-    units: Annotated[Count, "units of the hidden layer of each coupling"] = 32
+    flow: Annotated[Kind, "affine couplings, autoregressive, or planar pushes"] = "coupling"
+    layers: Annotated[Count, "bends, one after the other"] = 4
+    units: Annotated[Count, "units of the hidden layer of each bend; planar ones have none"] = 32
 
     def prior(self) -> priors.Prior:
-        return priors.Flow(self.latent, self.layers, self.units)
+        return priors.Flow(self.latent, self.layers, self.units, self.flow)
 
 
 class FlowPosterior(VAE):
     """A VAE whose posterior is bent by a flow that reads the row (Rezende & Mohamed, 2015, arXiv:1505.05770).
 
     For tight bounds on log p where code numbers depend on each other given the row. The flow is made of affine
-    couplings (Dinh et al., 2017, arXiv:1605.08803).
+    couplings (Dinh et al., 2017, arXiv:1605.08803), of the planar pushes of the paper, or it is the inverse
+    autoregressive one of Kingma et al. (2016, arXiv:1606.04934).
     """
 
-    layers: Annotated[Count, "couplings, each of which bends every second code number"] = 4
-    units: Annotated[Count, "units of the hidden layer of each coupling"] = 32
+    flow: Annotated[Kind, "affine couplings, autoregressive, or planar pushes"] = "coupling"
+    layers: Annotated[Count, "bends, one after the other"] = 4
+    units: Annotated[Count, "units of the hidden layer of each bend; planar ones have none"] = 32
 
     def bottleneck(self, width: int) -> Bottleneck:
         price = Anneal(0.0, self.beta, self.warmup)
-        return Bent(self.latent, price, self.free, layers=self.layers, hidden=self.units)
+        return Bent(self.latent, price, self.free, layers=self.layers, hidden=self.units, flow=self.flow)
 
 
 class Hyperspherical(VAE):

@@ -14,7 +14,7 @@ from diabolo.autoencoder import Autoencoder, Bottleneck, Bound, Penalty
 from diabolo.ensemble import Ensemble
 from diabolo.likelihoods import Columnwise, Scale, fitting
 from diabolo.networks import Decoder, Encoder, Layers, mirror
-from diabolo.networks.dense import Activation
+from diabolo.networks.dense import Activation, Network
 from diabolo.params import Count, Fraction, Params
 from diabolo.schema import Schema
 
@@ -121,7 +121,10 @@ class Deep(Variant, ABC):
         64,
         32,
     )
-    activation: Annotated[Activation, "what stands between the layers"] = "silu"
+    network: Annotated[Network, "residual: two more layers at each; patches: a transformer on series and images"] = (
+        "plain"
+    )
+    activation: Annotated[Activation, "what stands between the layers; gdn divides each by the others"] = "silu"
     dropout: Annotated[Fraction, "share of hidden units that are switched off in training, drawn for each row"] = 0.0
     members: Annotated[Count, "networks trained side by side as one batched network; their errors are averaged"] = 1
 
@@ -133,9 +136,9 @@ class Deep(Variant, ABC):
     def networks(
         self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
     ) -> tuple[Encoder, Decoder]:
-        """Dense layers for tables, convolutions for series and images."""
+        """Dense layers for tables, convolutions or patches for series and images."""
         sizes = (bottleneck.width, bottleneck.latent, likelihood.width)
-        layers = Layers(self.activation, self.dropout, tied=self.tied)
+        layers = Layers(self.activation, self.dropout, tied=self.tied, network=self.network)
         return mirror(schema, self.hidden, *sizes, grid=bottleneck.grid, flags=flags, layers=layers)
 
 
