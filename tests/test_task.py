@@ -268,6 +268,14 @@ def test_inner_parameters_of_what_was_not_given() -> None:
     made = AnomalyDetector().set_params(variant__latent=3, trainer__epochs=7, validation=0.3)
     assert (made.variant.latent, made.trainer.epochs, made.validation) == (3, 7, 0.3)
     assert AnomalyDetector().set_params(variant="VAE", variant__latent=3).variant.latent == 3
+    assert repr(AnomalyDetector().set_params(variant__latent=3).variant) == "Masked(latent=3)"
+
+
+def test_the_rows_decide_on_the_variant_of_a_detector() -> None:
+    images = np.random.default_rng(0).normal(size=(40, 1, 6, 6))
+    short = Trainer(epochs=1)
+    for rows, usual in ((images, "Vanilla()"), (images[:, 0], "Vanilla()"), (images[:, 0, 0], "Masked()")):
+        assert AnomalyDetector(trainer=short, random_state=0).fit(rows).card()["variant"] == usual
     assert AnomalyDetector().set_params(trainer=Trainer(lr=1.0), trainer__epochs=7).trainer.lr == 1.0
 
 

@@ -85,6 +85,10 @@ class Params(BaseEstimator):
             if isinstance(value, Params):
                 value.check_params()
 
+    def stand_in(self, name: str) -> Params | None:
+        """A hook: what ``name.parameter`` sets where ``name`` is None; by default the first kind that is allowed."""
+        return next((each() for each in _params_in(self.parameters()[name].hint)), None)
+
     def to_dict(self) -> dict[str, Any]:
         """The class name and every parameter, as JSON can hold them."""
         return {"class": type(self).__name__} | {name: _plain(getattr(self, name)) for name in self.parameters()}
@@ -217,7 +221,7 @@ def assign(params: Params, path: str, text: str, known: Mapping[str, type[Params
     if isinstance(inner, str) and inner in known:
         inner = known[inner]()
     if inner is None:
-        inner = next((each() for each in _params_in(declared[name].hint)), None)
+        inner = params.stand_in(name)
     if not isinstance(inner, Params):
         raise InvalidParameter(f"The '{name}' parameter of {type(params).__name__} has no parameters of its own.")
     assign(inner, rest, text, known)

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from sklearn.base import clone
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from diabolo import artifact
@@ -34,6 +34,7 @@ from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
+from diabolo.tasks.weights import counted, is_count, places_of, weights
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
 from diabolo.variants import Linear, Variant, named
@@ -43,7 +44,6 @@ PROBE = 16  # rows kept in the model file with what the task says of them
 BLOCK = 4096  # rows scored at once: small enough for the caches, large enough for the matrix products
 IN_MEMORY = 1 << 30  # bytes of a decoded file that are trained from memory; larger files are streamed
 FURTHER = 5  # epochs of a partial_fit at most
-COPIES = 10  # copies per row, on average, up to which whole weights repeat rows; beyond, they weigh them
 
 
 class Task(Params, ABC):
@@ -57,6 +57,7 @@ class Task(Params, ABC):
     ignore: Annotated[tuple[str, ...], "columns that are not learned from, such as labels"] = ()
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
+    usual: ClassVar[Mapping[str, str]] = {}  # the variant for each kind of rows, where ``variant`` may be None
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
     restores: ClassVar[bool] = False  # whether ``run`` gives whole rows back instead of adding columns to them
     on_epoch: ClassVar[Any] = None  # a function of an Epoch; no parameter: `watch` sets it, `clone` forgets it
@@ -75,11 +76,11 @@ class Task(Params, ABC):
         """
         self.check_params()
         rows = self._rows(X, first=True)
-        weight = _weights(sample_weight, rows)
+        weight = weights(sample_weight, rows)
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
-        self.preparation_ = Preparation(likelihoods=self.likelihoods, ignore=self.ignore).fit(_counted(rows, weight))
+        self.preparation_ = Preparation(likelihoods=self.likelihoods, ignore=self.ignore).fit(counted(rows, weight))
         self._remember(self.preparation_.schema_, named=isinstance(rows, Source) or hasattr(self, "feature_names_in_"))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
@@ -96,7 +97,7 @@ class Task(Params, ABC):
     def _further(self, X: Any, sample_weight: Any) -> Rows:
         """Rows for a fitted task to learn from, prepared as those before."""
         rows = self.rows(X)
-        weight = _weights(sample_weight, rows, fewest=1)
+        weight = weights(sample_weight, rows, fewest=1)
         self.dropped_rows_ = np.empty(0, np.int64)
         new = self._shuffled(self.preparation_.transform(rows), weight, mix(self.seed_, self.rows_seen_))
         self.rows_seen_ += new.rows
@@ -190,10 +191,10 @@ class Task(Params, ABC):
 
     def _shuffled(self, x: Tensor, weight: Tensor | None, seed: int) -> Rows:
         """Prepared rows in an order that depends on the seed and on what they hold, not on how they came."""
-        places = _places(weight, len(x))
+        places = places_of(weight, len(x))
         places = places[contents(x)[places].argsort(stable=True)]
         places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(mix(seed, -1)))]
-        return Rows(x[places], None if weight is None or _is_count(weight) else weight[places], numbers=places)
+        return Rows(x[places], None if weight is None or is_count(weight) else weight[places], numbers=places)
 
     def _streamed(self, source: Source) -> tuple[Batches, Batches]:
         train = Streamed(source, self.preparation_, "train", self.validation, self.seed_)
@@ -210,7 +211,7 @@ class Task(Params, ABC):
         return self._variant().train(self.autoencoder_, trainer, train, apart, seed=self.seed_, on_epoch=self.on_epoch)
 
     def _variant(self) -> Variant:
-        return resolve(self.variant)
+        return resolve(self.variant or self.usual[self.preparation_.schema_.kind])
 
     def _beside(self, train: Batches) -> Autoencoder:
         """The closed-form linear autoencoder of the same width, fitted to the same rows."""
@@ -348,11 +349,14 @@ class Task(Params, ABC):
         blank = self.fields_.blank(self.preparation_.schema_, len(x))
         return self.fields_.given_back(self.preparation_.inverse_transform(x, like=blank))
 
+    def stand_in(self, name: str) -> Params | None:
+        return resolve(self.usual["table"]) if name == "variant" else super().stand_in(name)
+
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; ``variant__latent`` works also where the variant was given by name."""
+        """Set parameters; ``variant__latent`` works also where the variant was given by name, or not at all."""
         nested = {key.partition("__")[0] for key in params if "__" in key}
         if "variant" in nested:
-            params["variant"] = resolve(params.get("variant", self.variant))
+            params["variant"] = resolve(params.get("variant", self.variant) or self.usual["table"])
         if "trainer" in nested:
             params["trainer"] = params.get("trainer", self.trainer) or Trainer()
         return super().set_params(**params)
@@ -440,40 +444,6 @@ def _gathered(source: Source) -> pa.Table | None:
             return None
         batches.append(batch)
     return pa.Table.from_batches(batches, source.schema)
-
-
-def _weights(sample_weight: Any, rows: np.ndarray | pa.Table | Source, fewest: int = 2) -> Tensor | None:
-    if sample_weight is None:
-        return None
-    if isinstance(rows, Source):
-        raise InvalidParameter(f"sample_weight belongs to rows in memory. Read {rows.name} first and pass its table.")
-    try:
-        checked = _check_sample_weight(sample_weight, np.empty((len(rows), 1)), ensure_non_negative=True)
-    except ValueError as error:
-        raise InvalidParameter(str(error)) from None
-    if (checked > 0).sum() < fewest:
-        raise InvalidParameter(f"At least {fewest} of the rows must have a sample_weight above 0 to learn from.")
-    return torch.as_tensor(checked, dtype=torch.float32)
-
-
-def _is_count(weight: Tensor) -> bool:
-    """Whether weights are whole numbers: then they count copies of their rows."""
-    return bool((weight == weight.round()).all()) and float(weight.sum()) <= COPIES * len(weight)
-
-
-def _places(weight: Tensor | None, count: int) -> Tensor:
-    """The rows to learn from: those of weight 0 left out, those of whole weights as often as these say."""
-    if weight is None:
-        return torch.arange(count)
-    return torch.arange(count).repeat_interleave(weight.long() if _is_count(weight) else (weight > 0).long())
-
-
-def _counted(rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> np.ndarray | pa.Table | Source:
-    """The rows that the columns are learned from, as often as their weights say."""
-    if weight is None or isinstance(rows, Source):
-        return rows
-    places = _places(weight, len(rows)).numpy()
-    return rows[places] if isinstance(rows, np.ndarray) else rows.take(places)
 
 
 def _at_least_two(rows: np.ndarray | pa.Table, name: str = "The table") -> np.ndarray | pa.Table:
