@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import detection, generation, representation, speed
+from benchmarks import beside_pythae, detection, generation, one_class, representation, speed
 
 PLACE = Path(__file__).with_name("RESULTS.md")
-PARTS = ("speed", "clean", "contaminated", "representation", "generation")
-USUAL = PARTS[:-1]  # generation takes hours: it runs when it is named
+PARTS = ("speed", "clean", "contaminated", "representation", "images", "generation", "pythae")
+USUAL = PARTS[:-2]  # generation takes hours, and Pythae is no dependency: they run when they are named
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 EPOCHS, IMAGES, DRAWS = 100, 1000, 5000  # of generation
+ROWS = 2000  # images of a class, and test images, where one class is normal
 NOTES = {
     "clean": "Trained on normal rows only: AUROC / average precision in %",
     "contaminated": "Trained on all rows without labels, the same rows scored: AUROC / average precision in %",
@@ -44,6 +45,10 @@ def made(part: str, rows: int, seeds: int) -> str:
         return speed_part()
     if part == "generation":
         return generation_part(seeds)
+    if part == "images":
+        return images_part()
+    if part == "pythae":
+        return pythae_part(seeds)
     return representation_part(seeds) if part == "representation" else detection_part(part, rows, seeds)
 
 
@@ -59,6 +64,23 @@ def detection_part(protocol: str, rows: int, seeds: int) -> str:
     )
     lines = detection.table(protocol, rows, range(seeds))
     return "\n\n".join([heading(f"Detection, {protocol}"), told, table(NOTES[protocol], lines)])
+
+
+def images_part() -> str:
+    """The table of images of one class."""
+    told = f"One seed; {ROWS:,} training images of the class that is normal, the first {ROWS:,} test images of all."
+    title = "One class is normal: AUROC in %"
+    return "\n\n".join([heading("Images"), told, table(title, one_class.table(ROWS, ROWS, range(1)))])
+
+
+def pythae_part(seeds: int) -> str:
+    """The table beside Pythae."""
+    told = (
+        f"Mean over {seeds} seeds, one thread; 20 epochs over 20,000 images; the first 1,000 test images; 1,000 draws."
+    )
+    title = f"The same VAE by diabolo and by Pythae {version('pythae')}, dynamically binarised MNIST: nats per image"
+    lines = beside_pythae.table(20, 20_000, 1000, 1000, range(seeds))
+    return "\n\n".join([heading("Beside Pythae"), told, table(title, lines)])
 
 
 def generation_part(seeds: int) -> str:
