@@ -16,10 +16,11 @@ fidelity, atoms, ...             dictionaries
 
 from __future__ import annotations
 
-from diabolo.evaluate.activity import Activity, active_units, activity
+from diabolo.evaluate.agreement import linear_cka, matched_correlation, stability
 from diabolo.evaluate.atoms import Fidelity, atoms, fidelity, mean_max_cosine, sparse_probing
+from diabolo.evaluate.bits import Compression, compression
 from diabolo.evaluate.bound import importance_bound
-from diabolo.evaluate.compression import Compression, compression
+from diabolo.evaluate.collapse import Activity, active_units, activity
 from diabolo.evaluate.disentanglement import (
     DCI,
     InfoMEC,
@@ -31,7 +32,7 @@ from diabolo.evaluate.disentanglement import (
 )
 from diabolo.evaluate.estimates import Estimate
 from diabolo.evaluate.factors import Shapes, shapes
-from diabolo.evaluate.generation import (
+from diabolo.evaluate.likeness import (
     DensityCoverage,
     Generation,
     PrecisionRecall,
@@ -42,7 +43,6 @@ from diabolo.evaluate.generation import (
 )
 from diabolo.evaluate.representation import clustering, copying, embedding
 from diabolo.evaluate.scores import anomalies, detection
-from diabolo.evaluate.stability import linear_cka, matched_correlation, stability
 from diabolo.evaluate.tasks import judged, read
 from diabolo.evaluate.tokens import Usage, usage
 

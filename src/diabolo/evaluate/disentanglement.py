@@ -129,8 +129,8 @@ def factor_vae_score(codes: Any, factors: Any, *, seed: int = 0) -> float:
 
     The 64 rows are drawn from those given, repeats allowed: give some 64 or more for each level of a factor.
 
-    Flaws: noise scores 1/factors or more; 1 does not mean that a number tells one factor only, or all of it; a number
-    that takes few values may have no variance by chance and win votes.
+    Flaws: noise scores 1/factors or more; a code that mixes factors a little still scores 1, as each factor need only
+    dominate a number; a number that takes few values may have no variance by chance and win votes.
 
     >>> factors = np.random.default_rng(0).integers(4, size=(2000, 3))
     >>> factor_vae_score(factors, factors)

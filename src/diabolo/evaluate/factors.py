@@ -64,7 +64,8 @@ def _check(n: int, side: int, levels: Sequence[int]) -> None:
 
 def _drawn(factors: np.ndarray, side: int, levels: Sequence[int]) -> np.ndarray:
     """The images of some rows of factors, (n, side, side)."""
-    size, turn, x, y = (_between(factors[:, i], levels[i], *ends) for i, ends in enumerate(ENDS, 1))
+    size, x, y = (_between(factors[:, i], levels[i], *ENDS[i]) for i in (1, 3, 4))
+    turn = (np.pi / 2 / levels[2] * factors[:, 2]).astype(np.float32)[:, None, None]
     grid = (np.arange(side * FINE, dtype=np.float32) + 0.5) / (side * FINE)
     across, down = grid[None, None, :] - x, grid[None, :, None] - y
     u = (np.cos(turn) * across + np.sin(turn) * down) / size
@@ -96,5 +97,4 @@ def _heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 DRAWN: tuple[Inside, ...] = (_square, _ellipse, _heart)
-# Size (half a width), rotation (less than a quarter of a turn) and the place of the middle, in widths of the image.
-ENDS = ((0.1, 0.2), (0.0, np.pi / 2 * 39 / 40), (0.25, 0.75), (0.25, 0.75))
+ENDS = {1: (0.12, 0.25), 3: (0.3, 0.7), 4: (0.3, 0.7)}  # size (half a width), x and y of the middle, in image widths

@@ -12,6 +12,7 @@ from torch.distributions import Normal
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches
 from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.priors import StandardNormal
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -53,7 +54,7 @@ def activity(autoencoder: Autoencoder, rows: Batches) -> Activity:
     ``active`` is that of ``active_units``. A number has collapsed if ``KL(q(z_j | x) || N(0, 1))`` is below 0.01 nats
     for 99 % of the rows (Lucas et al., 2019, arXiv:1911.02469); ``nats`` is its mean. They differ in between: a number
     that is neither tells little. On a grid the places are looked at as rows are. Raises InvalidParameter where the
-    posterior of a code number is no normal distribution.
+    posterior or the prior of a code number is no normal distribution.
 
     >>> from diabolo.batches import Rows
     >>> from diabolo.schema import numbers
@@ -72,12 +73,12 @@ def activity(autoencoder: Autoencoder, rows: Batches) -> Activity:
 
 def _moments(autoencoder: Autoencoder, x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
     """The posterior means of some rows and their divergence from N(0, 1), both (rows * places, latent)."""
-    bottleneck = getattr(autoencoder, "bottleneck", None)
-    posterior = None if bottleneck is None else autoencoder.encode(x, given).posterior
+    prior = getattr(getattr(autoencoder, "bottleneck", None), "prior", None)
+    posterior = autoencoder.encode(x, given).posterior if isinstance(prior, StandardNormal) else None
     if not isinstance(posterior, Normal):
         raise InvalidParameter(
-            "Only a code of numbers that are each drawn from a normal distribution collapses so: take a single VAE, or "
-            "another variant of its kind; for other codes there are `active_units` and `usage`."
+            "Collapse is told of codes whose numbers have normal posteriors and the standard normal prior: take a "
+            "single VAE, or another variant of its kind. For other codes there are `active_units` and `usage`."
         )
     mean, scale = posterior.mean, posterior.stddev
     nats = (mean.square() + scale.square() - 1) / 2 - scale.log()
