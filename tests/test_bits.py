@@ -78,7 +78,9 @@ def test_counts_and_flags_have_the_bits_of_their_probabilities() -> None:
     with torch.no_grad():
         told = embedder.autoencoder_.decoder(torch.zeros(len(x), 8))
         nats = embedder.autoencoder_.likelihood.errors(told, x).mean()
-    assert compression(embedder, rows, samples=1).bits == pytest.approx(float(nats) / math.log(2), abs=1e-3)  # of a draw
+    assert compression(embedder, rows, samples=1).bits == pytest.approx(
+        float(nats) / math.log(2), abs=1e-3
+    )  # of a draw
 
 
 def test_others_are_as_large_as_they_say(normal: np.ndarray) -> None:

@@ -34,12 +34,17 @@ LAYERS = (
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
     ("tasks",),
     ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
-    ("arguments", "cli", "console", "demo", "doctor", "__main__"),
+    ("arguments", "cli", "console", "demo", "doctor", "drawing", "__main__"),
 )
 # joblib, scipy and threadpoolctl are scikit-learn's own dependencies.
 CORE = {"joblib", "numpy", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl", "torch"}
 # Where anything else may be imported; jaxtyping only for the type checker.
-ELSEWHERE = {"rich": {"console"}, "typer": {"cli", "console"}}
+ELSEWHERE = {
+    "matplotlib": {"plots"},
+    "rich": {"console"},
+    "typer": {"arguments", "cli", "console", "drawing"},
+    "umap": {"plots"},
+}
 FREE_OF_TORCH = ("errors", "params", "schema")
 
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
