@@ -313,6 +313,6 @@ def _explicitness(codes: np.ndarray, factors: np.ndarray, discrete: bool) -> flo
     x = (OneHotEncoder() if discrete else StandardScaler()).fit_transform(codes)
     shares = []
     for levels in factors.T:
-        model = LogisticRegression(C=1e4, max_iter=300).fit(x, levels)
+        model = LogisticRegression(C=1e3, max_iter=5000).fit(x, levels)
         shares.append(1 - log_loss(levels, model.predict_proba(x)) / _entropy(levels))
     return float(np.mean(shares))
