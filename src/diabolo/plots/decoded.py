@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ENDS = (0.02, 0.98)  # quantiles of a code number between which it moves
 CELL = 0.55  # inches of an image
+BESIDE = 16  # columns up to which four maps of a table have room beside each other
 NAMED = 40  # columns whose names have room below a line
 
 
@@ -114,8 +115,9 @@ def atlas(task: Task, X: Any, *, shape: Sequence[int] | None = None, side: int =
     return figure
 
 
-def reconstructions(task: Task, X: Any, *, shape: Sequence[int] | None = None, rows: int = 12) -> Figure:
-    """The first ``rows`` rows, what the autoencoder makes of them, the difference, and the error of every value.
+def reconstructions(task: Task, X: Any, *, shape: Sequence[int] | None = None, rows: int | None = None) -> Figure:
+    """The first rows (12; of a table 40), what the autoencoder makes of them, the difference, and the error of every
+    value.
 
     The difference is what came back less the row, red where it is larger; the error is ``-log p`` of each value, in
     nats, so that a large difference where the model expects large ones is no large error. Images stand below each
@@ -128,7 +130,9 @@ def reconstructions(task: Task, X: Any, *, shape: Sequence[int] | None = None, r
     >>> [axes.get_title(loc="left") for axes in reconstructions(embedder, rows).axes[:4]]
     ['rows', 'restored', 'difference', 'error, nats']
     """
-    view = View(task, task.rows(X)[: _count(rows)], shape)
+    given = task.rows(X)
+    few = shape is not None or task.preparation_.schema_.grid
+    view = View(task, given[: _count((12 if few else 40) if rows is None else rows)], shape)
     count = np.arange(len(view.x))
     true, made = view.given(count), view.drawn(view.restored(), count)
     if view.images:
@@ -220,7 +224,7 @@ def _scale(figure: Figure, at: np.ndarray, name: str, ends: tuple[float, float])
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    bar = figure.colorbar(ScalarMappable(Normalize(*ends), "viridis"), ax=list(at.flat), aspect=40)
+    bar = figure.colorbar(ScalarMappable(Normalize(*ends), "viridis"), ax=list(at.flat), aspect=22 * len(at))
     bar.set_label(name, fontsize=8, color=INK)
     bar.ax.tick_params(labelsize=7)
 
@@ -272,22 +276,23 @@ def _line_rows(true: np.ndarray, made: np.ndarray) -> Figure:
 
 
 def _maps(view: View, true: np.ndarray, made: np.ndarray) -> Figure:
-    """Tables (n, columns): four maps of rows and columns beside each other."""
+    """Tables (n, columns): four maps of rows and columns beside each other, of wide ones two and two."""
     errors = view.errors().double().numpy()
     most = float(np.nanquantile(np.abs(np.concatenate([true, made])), 0.99)) or 1.0
-    wide = min(0.16 * true.shape[1] + 0.9, 4.0)
-    figure, at = canvas(4 * wide, 0.16 * len(true) + 1.6, 1, 4, sharey=True)
+    down = 1 if true.shape[1] <= BESIDE else 2
+    width, height = min(0.17 * true.shape[1] + 0.6, 8) * 4 / down, (0.14 * len(true) + 0.8) * down + 1.0
+    figure, at = canvas(width, height, down, 4 // down, sharex=True, sharey=True)
     maps = (
         ("rows", true, -most, most, "RdBu_r"),
         ("restored", made, -most, most, "RdBu_r"),
         ("difference", made - true, -most, most, "RdBu_r"),
         ("error, nats", np.where(np.isnan(true), np.nan, errors), *np.nanquantile(errors, [0.01, 0.99]), "magma"),
     )
-    for axes, (name, values, low, high, shades) in zip(at[0], maps, strict=True):
+    for axes, (name, values, low, high, shades) in zip(at.flat, maps, strict=True):
         drawn = titled(axes, name).imshow(
             values, cmap=shades, vmin=low, vmax=high, aspect="auto", interpolation="nearest"
         )
-        figure.colorbar(drawn, ax=axes, location="bottom", pad=0.02).ax.tick_params(labelsize=6)
+        figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.01).ax.tick_params(labelsize=6)
         axes.set_facecolor("#e5e2dc")
         if len(view.names) <= NAMED:
             axes.set_xticks(range(len(view.names)), view.names, rotation=90, fontsize=6)
