@@ -106,6 +106,19 @@ def test_accuracies_of_two_levels_leave_one_half() -> None:
     assert sap(factors, factors) == pytest.approx(0.5, abs=0.04)
 
 
+def test_scale_plays_no_part_for_support_vectors() -> None:
+    """It does in the published code, where C = 0.01 weighs on a small code more."""
+    factors = np.random.default_rng(0).integers(2, size=(600, 2))
+    codes = factors + 0.5 * noise(600, 2)
+    assert sap(codes, factors) == pytest.approx(sap(codes * [1e-3, 1e3], factors), abs=0.01)
+
+
+def test_two_numbers_for_a_factor_are_pure_and_not_complete(factors: np.ndarray) -> None:
+    codes = factors[:, [0, 0, 1, 2]] + 0.4 * noise(len(factors), 4)
+    found = dci(codes, factors, trees=8)
+    assert found.disentanglement > 0.9 > 0.85 > found.completeness
+
+
 def test_purity_is_one_less_the_entropy_of_scipy() -> None:
     importance = np.random.default_rng(0).random((5, 3))
     each = [1 - entropy(row, base=3) for row in importance]
