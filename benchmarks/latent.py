@@ -1,4 +1,4 @@
-"""What a latent space is worth by itself: stable over seeds, like real rows when drawn from, short in bits, disentangled.
+"""What a latent space is worth: stable over seeds, like real rows when drawn from, short in bits, disentangled.
 
     python -m benchmarks.latent [--only stability rows bits factors] [--seeds 4] [--epochs 40]
 
