@@ -106,11 +106,11 @@ def test_accuracies_of_two_levels_leave_one_half() -> None:
     assert sap(factors, factors) == pytest.approx(0.5, abs=0.04)
 
 
-def test_scale_plays_no_part_for_support_vectors() -> None:
-    """It does in the published code, where C = 0.01 weighs on a small code more."""
+def test_scale_and_place_play_no_part_for_support_vectors() -> None:
+    """They do in the published code, where C = 0.01 weighs on a small code more, and on one far from 0."""
     factors = np.random.default_rng(0).integers(2, size=(600, 2))
     codes = factors + 0.5 * noise(600, 2)
-    assert sap(codes, factors) == pytest.approx(sap(codes * [1e-3, 1e3], factors), abs=0.01)
+    assert sap(codes, factors) == pytest.approx(sap(codes * [1e-3, 1e3] + [5, -9], factors), abs=0.01)
 
 
 def test_two_numbers_for_a_factor_are_pure_and_not_complete(factors: np.ndarray) -> None:

@@ -114,9 +114,9 @@ def test_a_cell_that_the_model_set_aside_is_that_of_the_row(rows: np.ndarray) ->
     assert "x11" in embedder.preparation_.schema_.dropped
     figure = plots.reconstructions(embedder, empty, shape=(3, 4), rows=1)
     assert np.isnan(image(figure, 1)).sum() == 1 and np.isnan(image(figure, 1)[2, 3])
-    counted = pd.DataFrame(rows).rename(columns=str).assign(**{"11": np.arange(300)})
+    counted = pd.DataFrame(rows[:, :11]).rename(columns=str).assign(id=np.arange(300))
     embedder = Embedder("Linear", random_state=0).fit(counted)
-    assert "11" in embedder.preparation_.schema_.dropped
+    assert "id" in embedder.preparation_.schema_.dropped
     assert image(plots.traversals(embedder, counted, shape=(3, 4), row=7))[2, [3, 8]].tolist() == [7, 7]
     named = pd.DataFrame(rows).rename(columns=str).assign(name=[f"row {i}" for i in range(300)])
     with pytest.raises(InvalidData, match="made of numbers"):
