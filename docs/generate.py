@@ -31,7 +31,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tasks": ("Tasks", ("tasks",)),
     "around": (
         "Around a task",
-        ("explain", "regions", "evaluate", "report", "stream", "checks", "catalogue", "doctor"),
+        ("explain", "regions", "evaluate", "plots", "report", "stream", "checks", "catalogue", "doctor"),
     ),
     "data": ("Data", ("schema", "readers", "writers", "grids", "images", "preparation")),
     "training": ("Training", ("variants", "trainer", "batches", "checkpoints", "distributed", "schedules")),

@@ -34,12 +34,18 @@ LAYERS = (
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
     ("tasks",),
     ("regions", "explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
-    ("arguments", "cli", "console", "demo", "doctor", "__main__"),
+    ("arguments", "cli", "console", "demo", "doctor", "drawing", "__main__"),
 )
 # joblib, scipy and threadpoolctl are scikit-learn's own dependencies.
 CORE = {"joblib", "numpy", "pyarrow", "safetensors", "scipy", "sklearn", "threadpoolctl", "torch"}
 # Where anything else may be imported; jaxtyping only for the type checker.
-ELSEWHERE = {"PIL": {"images"}, "rich": {"console"}, "typer": {"cli", "console"}}
+ELSEWHERE = {
+    "matplotlib": {"plots"},
+    "PIL": {"images"},
+    "rich": {"console"},
+    "typer": {"arguments", "cli", "console", "drawing"},
+    "umap": {"plots"},
+}
 FREE_OF_TORCH = ("errors", "params", "schema")
 
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}

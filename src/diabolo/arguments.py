@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from diabolo.errors import InvalidParameter, SchemaMismatch, suggestion
 
@@ -15,6 +17,28 @@ if TYPE_CHECKING:
     from diabolo.readers import Source
     from diabolo.tasks.anomaly_detector import AnomalyDetector
     from diabolo.tasks.task import Task
+
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that fit wrote.", show_default=False)]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A csv, tsv, parquet, arrow, jsonl, npz or npy file, text also as .gz; a folder of images; - is standard "
+        "input.",
+        show_default=False,
+    ),
+]
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="FORMAT", help="Format of DATA, where its name does not tell.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def examples(*lines: str) -> str:
+    """The end of a help page, line for line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def open_data(data: str, format: str | None, task: Task | None = None) -> Source:
@@ -96,6 +120,16 @@ def row_numbers(text: str) -> list[int]:
     if min(numbers) < 0:
         raise InvalidParameter(f"--rows {text} must be numbers from 0 up with commas between them, such as 3,17.")
     return numbers
+
+
+def image_shape(text: str | None) -> tuple[int, ...] | None:
+    """The numbers in ``28x28`` or ``3x28x28``. Raises InvalidParameter for anything else."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) not in (2, 3) or not all(part.isdecimal() and int(part) for part in parts):
+        raise InvalidParameter(f"--shape {text} must be HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH, such as 28x28.")
+    return tuple(map(int, parts))
 
 
 def check_column(name: str, source: Source) -> None:

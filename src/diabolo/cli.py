@@ -12,16 +12,23 @@ import typer
 
 from diabolo import __version__
 from diabolo.arguments import (
+    Data,
+    Format,
+    Json,
+    Model,
+    Quiet,
     check_column,
     check_detector,
     check_names,
     check_output,
     detector_at,
+    examples,
     open_data,
     results_of,
     row_numbers,
 )
 from diabolo.console import Command, Talk, emit, outline, signals, table
+from diabolo.drawing import plot
 from diabolo.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -37,27 +44,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 ANOMALIES = 4  # exit code of `run --fail-on-anomaly`
-
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that fit wrote.", show_default=False)]
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="A csv, tsv, parquet, arrow, jsonl, npz or npy file, text also as .gz; a folder of images; - is standard "
-        "input.",
-        show_default=False,
-    ),
-]
-Format = Annotated[
-    str | None, typer.Option("--format", metavar="FORMAT", help="Format of DATA, where its name does not tell.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-
-
-def examples(*lines: str) -> str:
-    """The end of a help page, line for line."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def _version(asked: bool) -> None:
@@ -308,6 +294,15 @@ def report(
         check_detector(task, "--labels is")
     page.write(task, source, output, labels=labels)
     Talk(quiet).say(f"Wrote {output}")
+
+
+app.command(
+    cls=Command,
+    epilog=examples(
+        "diabolo plot codes.diabolo known.csv -o map.png --labels kind --by umap",
+        "diabolo plot digits.diabolo digits.npz -o walk.png --what traversals --shape 8x8",
+    ),
+)(plot)
 
 
 @app.command(

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from diabolo.grids import stacked
+from diabolo.grids import pixels
 from diabolo.regions import Regions
-from diabolo.schema import Schema
 from diabolo.tasks.anomaly_detector import AnomalyDetector
 
 
@@ -115,14 +114,6 @@ def _cells(rows: Any, detector: AnomalyDetector) -> list[dict[str, Any]]:
         names = detector.preparation_.schema_.sources
         return [dict(zip(names, row.tolist(), strict=True)) for row in rows]
     return pa.table(rows).select(list(detector.explained_names_)).to_pylist()
-
-
-def pixels(rows: np.ndarray | pa.Table, schema: Schema) -> np.ndarray:
-    """The channels that the model reads, in the user's units, (n, channels, *grid)."""
-    names = [column.source for column in schema.columns]
-    if isinstance(rows, np.ndarray):
-        return rows[:, [schema.sources.index(name) for name in names]].astype(np.float64)
-    return stacked(rows, names, schema.grid).astype(np.float64)
 
 
 def _seen(normal: list[dict[str, Any]], detector: AnomalyDetector) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from diabolo.errors import InvalidData, SchemaMismatch
+from diabolo.schema import Schema
 
 
 def is_grid(kind: pa.DataType) -> bool:
@@ -47,6 +48,14 @@ def stacked(rows: pa.Table | pa.RecordBatch, names: Sequence[str], grid: tuple[i
     Raises SchemaMismatch for a column that is not of that shape.
     """
     return np.stack([_channel(rows[name], name, grid) for name in names], 1)
+
+
+def pixels(rows: np.ndarray | pa.Table, schema: Schema) -> np.ndarray:
+    """The channels that the model reads, in the user's units, (n, channels, *grid)."""
+    names = [column.source for column in schema.columns]
+    if isinstance(rows, np.ndarray):
+        return rows[:, [schema.sources.index(name) for name in names]].astype(np.float64)
+    return stacked(rows, names, schema.grid).astype(np.float64)
 
 
 def _channel(column: pa.Array | pa.ChunkedArray, name: str, grid: tuple[int, ...]) -> np.ndarray:

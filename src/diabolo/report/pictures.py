@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from diabolo.explain import pixels
+from diabolo.grids import pixels
 from diabolo.report.charts import text
 from diabolo.report.markup import Markup, joined, tag
 from diabolo.report.words import number
