@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,30 @@ def test_k_grows_from_one_in_training_only() -> None:
     fresh = sparse.GrowingTopK(6, k=3)
     fresh.growth.steps = 4
     assert fresh.eval()(h).z.ne(0).sum(1).tolist() == [3] * 9
+
+
+@pytest.mark.parametrize("make", [lambda: sparse.BatchTopK(6, 3, 1.2), lambda: sparse.JumpReLU(6, 1.0, 3, 1.2)])
+def test_rows_keep_their_largest_numbers_until_a_threshold_decides(make: Callable[[], sparse.Growing]) -> None:
+    part, rows, h = make().train(), sparse.GrowingTopK(6, 3).train(), torch.rand(9, 6) + 0.5
+    part.growth.steps = rows.growth.steps = 4
+    for _ in range(3):
+        torch.testing.assert_close(part(h).z, rows(h).z)
+    threshold = part.threshold if isinstance(part, sparse.BatchTopK) else part.get_parameter("log_threshold").exp()
+    above = torch.where(h > threshold.clone(), h, 0.0)
+    torch.testing.assert_close(part(h).z, above)
+    assert 0 < (above > 0).sum() < 40
+
+
+def test_thresholds_of_jump_relu_follow_the_growing_k_and_then_learn() -> None:
+    part = sparse.JumpReLU(64, weight=0.5, k=5).train()
+    part.growth.steps = 400
+    for _ in range(399):
+        code = part(torch.randn(200, 64))
+    assert code.costs["l0"].mean().item() == pytest.approx(0.5 * 5, rel=0.15)
+    code.costs["l0"].sum().backward()
+    assert not part.log_threshold.grad.any()  # type: ignore[union-attr]
+    part(torch.randn(200, 64)).costs["l0"].sum().backward()
+    assert part.log_threshold.grad.all()  # type: ignore[union-attr]
 
 
 def test_only_positive_numbers_are_kept() -> None:
@@ -297,8 +322,9 @@ def recovery(variant: Variant) -> tuple[float, float]:
     return mean_max_cosine(truth.numpy(), found), fidelity(autoencoder, Rows(x / scale)).dead
 
 
-def test_a_known_dictionary_is_recovered_and_better_than_by_l1() -> None:
-    cosine, dead = recovery(TopKDictionary(latent=48, k=3))
+@pytest.mark.parametrize("family", [TopKDictionary, BatchTopK, JumpReLU])
+def test_a_known_dictionary_is_recovered_and_better_than_by_l1(family: type[TopKDictionary]) -> None:
+    cosine, dead = recovery(family(latent=48, k=3))
     assert cosine > 0.95 and dead < 0.03
     assert cosine > recovery(named()["Dictionary"](latent=48))[0]
 
@@ -362,7 +388,7 @@ def test_k_grows_over_most_of_the_training_and_not_again() -> None:
 
 
 def test_thresholds_start_on_the_scale_of_the_first_codes() -> None:
-    for variant in (BatchTopK(latent=64, k=4), JumpReLU(latent=64)):
+    for variant in (BatchTopK(latent=64, k=4), JumpReLU(latent=64, k=4)):
         autoencoder = variant.build(numbers(16))
         used = autoencoder.encode(torch.randn(500, 16)).z.ne(0).sum(1).float().mean()
         assert 0.5 < float(used) < 8
