@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from diabolo.batches import Batches
     from diabolo.trainer import Epoch, Trainer
 
-__all__ = ["BatchTopK", "Dictionary", "GatedDictionary", "JumpReLU", "Matryoshka", "TopKDictionary"]
+__all__ = ["BatchTopK", "Dictionary", "GatedDictionary", "JumpReLU", "Matryoshka", "TopKDictionary", "Transcoder"]
 
 GROWTH = 0.8  # share of the training in which k grows from 1
 LARGEST = 0.4  # share of numbers in use, from which thresholds would be about 0
@@ -49,7 +49,12 @@ class Atoms(Variant, ABC):
         self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
     ) -> tuple[Encoder, Decoder]:
         factor = dictionary.gain(cells(schema), self.latent, self.above)
-        return dictionary.pair(schema, self.latent, likelihood, factor)
+        return dictionary.pair(schema, self.latent, likelihood, factor, across=self.across)
+
+    @property
+    def across(self) -> bool:
+        """Whether the conditions are read instead of the row."""
+        return False
 
     @property
     def above(self) -> float:
@@ -164,3 +169,16 @@ class Matryoshka(BatchTopK):
 
     def penalties(self) -> list[Penalty]:
         return [*super().penalties(), penalties.Prefixes(self.prefixes)]
+
+
+class Transcoder(TopKDictionary):
+    """A dictionary of what a layer puts out, read from what goes into it (Dunefsky et al., 2024, arXiv:2406.11944).
+
+    For language models: which of its inputs a layer turns into what. What is read are the conditions of the schema,
+    what is written is the row: ``build(Schema(columns, given=width))``, ``train(..., Rows(outputs, given=inputs))``.
+    Without conditions it is a TopKDictionary. The paper's price on sizes is replaced by the number of atoms.
+    """
+
+    @property
+    def across(self) -> bool:
+        return True
