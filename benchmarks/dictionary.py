@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--variants", default=",".join(dictionary.__all__))
+    parser.add_argument("--variants", default=",".join(each for each in dictionary.__all__ if each != "Transcoder"))
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     for line in table(asked):

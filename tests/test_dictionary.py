@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +25,23 @@ from diabolo.errors import InvalidParameter, LawBroken
 from diabolo.evaluate import atoms, fidelity, mean_max_cosine
 from diabolo.penalties import AuxK, Gate, Prefixes
 from diabolo.preparation import Streamed
+from diabolo.randomness import seeded
 from diabolo.schema import Schema, numbers
 from diabolo.tasks import task
 from diabolo.trainer import Trainer
-from diabolo.variants import BatchTopK, GatedDictionary, JumpReLU, Matryoshka, TopKDictionary, Variant, named
+from diabolo.variants import (
+    BatchTopK,
+    GatedDictionary,
+    JumpReLU,
+    Matryoshka,
+    TopKDictionary,
+    Transcoder,
+    Variant,
+    named,
+)
 
 PARTS = [sparse.GrowingTopK(4, 2), sparse.BatchTopK(4, 2), sparse.JumpReLU(4, 0.1), sparse.Gated(4)]
-FAMILY = ["Dictionary", "GatedDictionary", "TopKDictionary", "BatchTopK", "JumpReLU", "Matryoshka"]
+FAMILY = ["Dictionary", "GatedDictionary", "TopKDictionary", "BatchTopK", "JumpReLU", "Matryoshka", "Transcoder"]
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +149,30 @@ def test_k_grows_from_one_in_training_only() -> None:
     fresh = sparse.GrowingTopK(6, k=3)
     fresh.growth.steps = 4
     assert fresh.eval()(h).z.ne(0).sum(1).tolist() == [3] * 9
+
+
+@pytest.mark.parametrize("make", [lambda: sparse.BatchTopK(6, 3, 1.2), lambda: sparse.JumpReLU(6, 1.0, 3, 1.2)])
+def test_rows_keep_their_largest_numbers_until_a_threshold_decides(make: Callable[[], sparse.Growing]) -> None:
+    part, rows, h = make().train(), sparse.GrowingTopK(6, 3).train(), torch.rand(9, 6) + 0.5
+    part.growth.steps = rows.growth.steps = 4
+    for _ in range(3):
+        torch.testing.assert_close(part(h).z, rows(h).z)
+    threshold = part.threshold if isinstance(part, sparse.BatchTopK) else part.get_parameter("log_threshold").exp()
+    above = torch.where(h > threshold.clone(), h, 0.0)
+    torch.testing.assert_close(part(h).z, above)
+    assert 0 < (above > 0).sum() < 40
+
+
+def test_thresholds_of_jump_relu_follow_the_growing_k_and_then_learn() -> None:
+    part = sparse.JumpReLU(64, weight=0.5, k=5).train()
+    part.growth.steps = 400
+    for _ in range(399):
+        code = part(torch.randn(200, 64))
+    assert code.costs["l0"].mean().item() == pytest.approx(0.5 * 5, rel=0.15)
+    code.costs["l0"].sum().backward()
+    assert not part.log_threshold.grad.any()  # type: ignore[union-attr]
+    part(torch.randn(200, 64)).costs["l0"].sum().backward()
+    assert part.log_threshold.grad.all()  # type: ignore[union-attr]
 
 
 def test_only_positive_numbers_are_kept() -> None:
@@ -297,10 +333,53 @@ def recovery(variant: Variant) -> tuple[float, float]:
     return mean_max_cosine(truth.numpy(), found), fidelity(autoencoder, Rows(x / scale)).dead
 
 
-def test_a_known_dictionary_is_recovered_and_better_than_by_l1() -> None:
-    cosine, dead = recovery(TopKDictionary(latent=48, k=3))
+@pytest.mark.parametrize("family", [TopKDictionary, BatchTopK, JumpReLU])
+def test_a_known_dictionary_is_recovered_and_better_than_by_l1(family: type[TopKDictionary]) -> None:
+    cosine, dead = recovery(family(latent=48, k=3))
     assert cosine > 0.95 and dead < 0.03
     assert cosine > recovery(named()["Dictionary"](latent=48))[0]
+
+
+# -- from one layer to another --
+
+
+def layer(count: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs, outputs and the atoms of the outputs: each of 24 features has a direction on either side."""
+    dice = torch.Generator().manual_seed(seed)
+    into, out = (normalize(torch.randn(24, size, generator=dice)) for size in (16, 12))
+    used = torch.rand(count, 24, generator=dice) < 2 / 24
+    sizes = used * (0.5 + torch.rand(count, 24, generator=dice))
+    return sizes @ into, sizes @ out + 0.01 * torch.randn(count, 12, generator=dice), out
+
+
+def test_a_transcoder_finds_the_atoms_of_outputs_from_inputs() -> None:
+    inputs, outputs, truth = layer(6000)
+    scale = outputs.std()
+    autoencoder = Transcoder(latent=24, k=3).build(replace(numbers(12), given=16))
+    rows = Rows(outputs / scale, given=inputs / inputs.std())
+    Transcoder(latent=24, k=3).train(autoencoder, Trainer(epochs=40, batch_size=128, lr=1e-2), rows)
+    found = autoencoder.decoder.layers[0].atoms.detach().T
+    assert mean_max_cosine(truth.numpy(), found.numpy()) > 0.9
+    assert fidelity(autoencoder, rows).explained_variance > 0.7
+
+
+def test_a_transcoder_does_not_see_what_it_writes() -> None:
+    autoencoder = Transcoder(latent=24, k=3).build(replace(numbers(12), given=16)).eval()
+    inputs, outputs, _ = layer(8)
+    outputs[0, 0] = torch.nan
+    trip = autoencoder(outputs, inputs)
+    assert torch.equal(trip.code.z, autoencoder(torch.zeros(8, 12), inputs).code.z)
+    assert not torch.equal(trip.code.z, autoencoder(outputs, inputs.flip(0)).code.z)
+    assert trip.errors[0, 0] == 0 and trip.nll.isfinite().all()
+
+
+def test_a_transcoder_without_conditions_is_a_dictionary() -> None:
+    with seeded(0):
+        one = Transcoder(latent=24, k=3).build(numbers(12))
+    with seeded(0):
+        other = TopKDictionary(latent=24, k=3).build(numbers(12))
+    x = torch.randn(5, 12)
+    assert torch.equal(one(x).errors, other(x).errors)
 
 
 # -- on data --
@@ -362,7 +441,7 @@ def test_k_grows_over_most_of_the_training_and_not_again() -> None:
 
 
 def test_thresholds_start_on_the_scale_of_the_first_codes() -> None:
-    for variant in (BatchTopK(latent=64, k=4), JumpReLU(latent=64)):
+    for variant in (BatchTopK(latent=64, k=4), JumpReLU(latent=64, k=4)):
         autoencoder = variant.build(numbers(16))
         used = autoencoder.encode(torch.randn(500, 16)).z.ne(0).sum(1).float().mean()
         assert 0.5 < float(used) < 8

@@ -154,12 +154,15 @@ def test_three_axes_are_refused() -> None:
 @pytest.mark.parametrize("hidden", [(), (5,)])
 @pytest.mark.parametrize("shape", SCHEMAS)
 class TestConditions:
-    def networks(self, shape: str, hidden: tuple[int, ...], grid: bool = False) -> tuple[Encoder, Decoder]:
-        return mirror(conditioned(SCHEMAS[shape], 2), hidden, 4, 4, 3, grid=grid)
+    def networks(
+        self, shape: str, hidden: tuple[int, ...], grid: bool = False, network: Network = "plain"
+    ) -> tuple[Encoder, Decoder]:
+        return mirror(conditioned(SCHEMAS[shape], 2), hidden, 4, 4, 3, grid=grid, layers=Layers(network=network))
 
+    @pytest.mark.parametrize("network", get_args(Network))
     @pytest.mark.parametrize("grid", [False, True])
-    def test_reach_both_halves(self, shape: str, hidden: tuple[int, ...], grid: bool) -> None:
-        encoder, decoder = self.networks(shape, hidden, grid)
+    def test_reach_both_halves(self, shape: str, hidden: tuple[int, ...], grid: bool, network: Network) -> None:
+        encoder, decoder = self.networks(shape, hidden, grid, network)
         x, given = rows(SCHEMAS[shape]), torch.ones(6, 2, requires_grad=True)
         for output in (encoder(x, given), decoder(encoder(x, given.detach()), given)):
             (gradient,) = torch.autograd.grad((output**2).sum(), given)

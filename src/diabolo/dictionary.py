@@ -61,6 +61,20 @@ class Dictionary(nn.Module):
         return functional.linear(z, torch.cat((self.atoms, self.weight[:, self.latent :]), 1), self.bias)
 
 
+class Conditions(nn.Module):
+    """The last ``count`` inputs alone: the conditions, without the features that stand before them."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n count"]:
+        return x[:, -self.count :]
+
+    def extra_repr(self) -> str:
+        return f"{self.count}"
+
+
 def gain(width: int, latent: int, above: float) -> float:
     """The factor g with which ``D z`` is on average no longer than f, for random atoms and z the ``g D^T f`` above g t.
 
@@ -75,11 +89,14 @@ def gain(width: int, latent: int, above: float) -> float:
     return min(1.0, width / (latent * (above * normal.pdf(above) + normal.cdf(-above))))
 
 
-def pair(schema: Schema, latent: int, likelihood: Columnwise, factor: float = 1.0) -> tuple[Encoder, Decoder]:
+def pair(
+    schema: Schema, latent: int, likelihood: Columnwise, factor: float = 1.0, *, across: bool = False
+) -> tuple[Encoder, Decoder]:
     r"""The encoder to ``latent`` numbers, started as ``factor`` times the transposed dictionary, and the dictionary.
 
-    Shapes: x (n, columns, \*grid) to h (n, latent) and z (n, latent) to (n, likelihood.width, \*grid). A grid is laid
-    out in one line: an atom is a whole row.
+    With ``across`` the encoder reads the conditions instead of the row, if there are some, and starts in any direction;
+    the dictionary then knows them only by the code. Shapes: x (n, columns, \*grid) to h (n, latent) and z (n, latent)
+    to (n, likelihood.width, \*grid). A grid is laid out in one line: an atom is a whole row.
 
     >>> from diabolo.likelihoods import fitting
     >>> from diabolo.schema import numbers
@@ -87,28 +104,34 @@ def pair(schema: Schema, latent: int, likelihood: Columnwise, factor: float = 1.
     >>> decoder(encoder(torch.zeros(3, 4))).shape
     torch.Size([3, 4])
     """
-    features = Features(schema)
-    wide = features.width * math.prod(schema.grid)
-    there, back = nn.Linear(wide + schema.given, latent), Dictionary(latent, wide, schema.given)
+    features, across = Features(schema), across and schema.given > 0
+    wide, beside = features.width * math.prod(schema.grid), 0 if across else schema.given
+    there, back = nn.Linear(schema.given if across else wide + beside, latent), Dictionary(latent, wide, beside)
     with torch.no_grad():
-        there.weight.zero_()[:, :wide] = factor * back.atoms.T
+        any_way = functional.normalize(torch.randn(latent, schema.given), dim=1)
+        there.weight.zero_()[:, : schema.given if across else wide] = factor * (any_way if across else back.atoms.T)
         there.bias.zero_()
-    encoder = Encoder(features, nn.Sequential(there), schema.given, flat=bool(schema.grid))
+    layers = nn.Sequential(*([Conditions(schema.given)] if across else []), there)
+    encoder = Encoder(features, layers, schema.given, flat=bool(schema.grid))
     shape = [nn.Unflatten(1, (features.width, *schema.grid))] if schema.grid else []
-    return encoder, Decoder(nn.Sequential(back, *shape, Link(features, likelihood)), schema.given)
+    return encoder, Decoder(nn.Sequential(back, *shape, Link(features, likelihood)), beside)
 
 
 @torch.no_grad()
 def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> bool:
     """Put the dictionary's bias at the geometric median of (at most 4096) rows; False if it had moved from 0 before."""
-    there: nn.Linear = autoencoder.encoder.layers[0]  # type: ignore[assignment, index]
+    reading: nn.Sequential = autoencoder.encoder.layers  # type: ignore[assignment]
+    there: nn.Linear = reading[-1]  # type: ignore[assignment]
     back: Dictionary = autoencoder.decoder.layers[0]  # type: ignore[assignment, index]
     if back.bias.any():
         return False
     batch = drawn(batches, DRAWN, seed)
     features = autoencoder.encoder.features(batch.x).flatten(1)  # type: ignore[operator]
     back.bias.copy_(geometric_median(features, batch.weights))
-    there.bias.sub_(there.weight[:, : len(back.bias)] @ back.bias)
+    middle: Tensor = back.bias
+    if isinstance(reading[0], Conditions) and batch.given is not None:
+        middle = geometric_median(batch.given, batch.weights)
+    there.bias.sub_(there.weight[:, : len(middle)] @ middle)
     return True
 
 

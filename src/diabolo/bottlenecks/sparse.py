@@ -23,35 +23,56 @@ FARTHEST = 2.0  # times too many or too few: what is farther off is taken for th
 
 
 class Growing(Continuous, ABC):
-    """Codes ruled by a number, ``growth``, that grows over ``growth.steps`` training batches; unless set, at once."""
+    """Codes of which a row may at first use one number, and up to ``k`` in the course of training.
 
-    def __init__(self, latent: int, first: float, last: float) -> None:
+    A row that may use one atom only goes to the nearest one, as in clustering, and finds it before others have to be
+    told apart. k grows over ``growth.steps`` training batches; unless set, at once. Where a threshold is to decide, it
+    does so from then on: before, it would leave many rows without an atom, and strong atoms would take all others'
+    places. Raises InvalidParameter if ``k`` is larger than ``latent``.
+    """
+
+    def __init__(self, latent: int, k: int) -> None:
         super().__init__(latent, latent)
-        self.growth = Anneal(first, last, 0)
+        self.k = k
+        self.growth = Anneal(1.0, _checked(k, latent), 0)
 
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
         return self(self._normal(n, grid)).z
+
+    def largest(self, h: Float[Tensor, "n latent *grid"], count: Tensor) -> Float[Tensor, "n latent *grid"]:
+        """The ``count`` largest numbers, if positive, all others 0; of a part of a number that part."""
+        kept, places = h.topk(self.k, 1)
+        share = (count - torch.arange(self.k, device=h.device)).clamp(0.0, 1.0)
+        return torch.zeros_like(h).scatter(1, places, kept.relu() * along(share, h))
+
+    def grown(self, h: Tensor, z: Tensor, count: Tensor) -> Float[Tensor, "n latent *grid"]:
+        """``z``, or the ``count`` largest numbers of each row while k grows."""
+        if not (self.training and self.growth.steps):
+            return z
+        return torch.where(self.growing(), self.largest(h, count), z)
+
+    def growing(self) -> Tensor:
+        """Whether k still grows."""
+        return self.growth.step < self.growth.steps
+
+    def excess(self, used: Tensor, count: Tensor) -> Tensor:
+        """By what a threshold is to be multiplied so that ``count`` numbers of a row are above it, as batches say."""
+        counts = added_up(torch.stack([used.sum(), used[:, :1].numel() * torch.ones_like(used.sum())]))
+        return (counts[0] / (count * counts[1])).clamp(1 / FARTHEST, FARTHEST).pow(PACE)
 
 
 class GrowingTopK(Growing):
     """The ``k`` largest numbers, if positive, all others 0 (Gao et al., 2024, arXiv:2406.04093).
 
-    In training k may grow from 1: a row that may use one atom only goes to the nearest one, as in clustering, and finds
-    it before others have to be told apart. While k is not whole, the last of the numbers kept is taken in part. h and z
-    have shape (n, latent, *grid). Raises InvalidParameter if ``k`` is larger than ``latent``.
+    In training k may grow from 1; while it is not whole, the last of the numbers kept is taken in part. h and z have
+    shape (n, latent, *grid). Raises InvalidParameter if ``k`` is larger than ``latent``.
 
     >>> GrowingTopK(latent=3, k=2)(torch.tensor([[0.5, 2.0, -3.0]])).z
     tensor([[0.5000, 2.0000, 0.0000]])
     """
 
-    def __init__(self, latent: int, k: int) -> None:
-        super().__init__(latent, 1.0, _checked(k, latent))
-        self.k = k
-
     def forward(self, h: Float[Tensor, "n latent *grid"]) -> Code:
-        kept, places = h.topk(self.k, 1)
-        share = (self.growth() - torch.arange(self.k, device=h.device)).clamp(0.0, 1.0)
-        return Code(torch.zeros_like(h).scatter(1, places, kept.relu() * along(share, h)), {})
+        return Code(self.largest(h, self.growth()), {})
 
 
 class BatchTopK(Growing):
@@ -60,9 +81,9 @@ class BatchTopK(Growing):
 
     ``z = h`` where ``h > threshold``, else 0. The paper keeps the ``n k`` largest numbers of a batch, so what a row
     keeps depends on the others, and takes a threshold in evaluation only. Here the threshold comes from the batches
-    before: after each one it is multiplied by ``(numbers in use / n k)^0.1``. In training and evaluation alike a row's
-    code is then its own. In training k may grow from 1, as that of GrowingTopK. h and z have shape (n, latent, *grid).
-    Raises InvalidParameter if ``k`` is larger than ``latent``.
+    before: after each one it is multiplied by ``(numbers above it / n k)^0.1``. In training and evaluation alike a
+    row's code is then its own. While k grows from 1, a row keeps its k largest numbers, as in GrowingTopK. h and z have
+    shape (n, latent, *grid). Raises InvalidParameter if ``k`` is larger than ``latent``.
 
     >>> part = BatchTopK(latent=3, k=1)
     >>> part(torch.tensor([[0.5, 2.0, -3.0]])).z
@@ -72,23 +93,16 @@ class BatchTopK(Growing):
     threshold: Tensor
 
     def __init__(self, latent: int, k: int, start: float = 1.0) -> None:
-        super().__init__(latent, 1.0, _checked(k, latent))
-        self.k = k
+        super().__init__(latent, k)
         self.register_buffer("threshold", torch.tensor(start))
 
     def forward(self, h: Float[Tensor, "n latent *grid"]) -> Code:
-        used = h > self.threshold
-        z = torch.where(used, h, 0.0)
-        if self.training:
-            self._follow(used)
+        count, used = self.growth(), h > self.threshold
+        z = self.grown(h, torch.where(used, h, 0.0), count)
+        if self.training:  # after the batch has its codes, so that no row's code depends on another row
+            with torch.no_grad():
+                self.threshold.mul_(self.excess(used, count))
         return Code(z, {})
-
-    @torch.no_grad()
-    def _follow(self, used: Tensor) -> None:
-        """Move the threshold after the batch has its codes, so that no row's code depends on another row."""
-        counts = added_up(torch.stack([used.sum(), used[:, :1].numel() * torch.ones_like(used.sum())]))
-        ratio = counts[0] / (self.growth() * counts[1])
-        self.threshold.mul_(ratio.clamp(1 / FARTHEST, FARTHEST).pow(PACE))
 
 
 class JumpReLU(Growing):
@@ -99,21 +113,31 @@ class JumpReLU(Growing):
     ``l0 = weight * sum_j H(h_j - t_j)``. A step has no slope; the thresholds learn from a straight-through one,
     ``1 / (bandwidth t_j)`` for h_j within half of ``bandwidth t_j`` of the step. In ``z`` it reaches the thresholds
     alone, as in the paper; in ``l0`` also the encoder (Conerly et al., 2025, "Dictionary learning optimization
-    techniques"). In training the weight may grow from 0, as in the paper. h and z have shape (n, latent, *grid).
+    techniques"). In training a row may at first keep its largest numbers, from 1 up to ``k`` of them, at a price that
+    moves nothing, while all thresholds follow so that they will keep as many; the paper's weight grows instead. h and
+    z have shape (n, latent, *grid). Raises InvalidParameter if ``k`` is larger than ``latent``.
 
     >>> JumpReLU(2, weight=0.5)(torch.tensor([[0.5, 2.0]])).costs["l0"]
     tensor([0.5000], grad_fn=<MulBackward0>)
     """
 
-    def __init__(self, latent: int, weight: float, start: float = 1.0, bandwidth: float = 1.0) -> None:
-        super().__init__(latent, 0.0, weight)
-        self.bandwidth = bandwidth
+    def __init__(self, latent: int, weight: float, k: int = 1, start: float = 1.0, bandwidth: float = 1.0) -> None:
+        super().__init__(latent, k)
+        self.weight, self.bandwidth = weight, bandwidth
         self.log_threshold = nn.Parameter(torch.full((latent,), math.log(start)))
 
     def forward(self, h: Float[Tensor, "n latent *grid"]) -> Code:
-        threshold = along(self.log_threshold.exp(), h)
-        z = h * self._step(h.detach(), threshold)
-        return Code(z, {"l0": self.growth() * self._step(h, threshold).flatten(1).sum(1)})
+        count, threshold = self.growth(), along(self.log_threshold.exp(), h)
+        z = self.grown(h, h * self._step(h.detach(), threshold), count)
+        step = self._step(h, threshold)
+        if self.training and self.growth.steps:
+            step = torch.where(self.growing(), step.detach(), step)
+            self._follow(h > threshold, count)
+        return Code(z, {"l0": self.weight * step.flatten(1).sum(1)})
+
+    @torch.no_grad()
+    def _follow(self, used: Tensor, count: Tensor) -> None:
+        self.log_threshold.add_(torch.where(self.growing(), self.excess(used, count).log(), 0.0))
 
     def _step(self, h: Tensor, threshold: Tensor) -> Tensor:
         ramp = ((h - threshold) / (self.bandwidth * threshold.detach()) + 0.5).clamp(0.0, 1.0)

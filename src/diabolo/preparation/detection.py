@@ -25,7 +25,8 @@ dates and instants                      elapsed seconds, StudentT or Normal, unl
 times of day                            sine and cosine of the hour
 ======================================  ==============================================================================
 
-An entry in ``likelihoods`` overrides all of it, and a column with an entry is never set aside.
+An entry in ``likelihoods`` overrides all of it, and a column with an entry is never set aside. Likelihoods of
+numbers in steps have the step looked for in the sample of the values.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from diabolo.batches import Batches
     from diabolo.trainer import Epoch, Trainer
 
-__all__ = ["BatchTopK", "Dictionary", "GatedDictionary", "JumpReLU", "Matryoshka", "TopKDictionary"]
+__all__ = ["BatchTopK", "Dictionary", "GatedDictionary", "JumpReLU", "Matryoshka", "TopKDictionary", "Transcoder"]
 
-GROWTH = 0.8  # share of the training in which k grows from 1, or a price from 0
+GROWTH = 0.8  # share of the training in which k grows from 1
 LARGEST = 0.4  # share of numbers in use, from which thresholds would be about 0
 
 
@@ -49,7 +49,12 @@ class Atoms(Variant, ABC):
         self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
     ) -> tuple[Encoder, Decoder]:
         factor = dictionary.gain(cells(schema), self.latent, self.above)
-        return dictionary.pair(schema, self.latent, likelihood, factor)
+        return dictionary.pair(schema, self.latent, likelihood, factor, across=self.across)
+
+    @property
+    def across(self) -> bool:
+        """Whether the conditions are read instead of the row."""
+        return False
 
     @property
     def above(self) -> float:
@@ -70,7 +75,7 @@ class Atoms(Variant, ABC):
         seed: int = 0,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> list[Epoch]:
-        """Start at the geometric median of the rows, with one atom per row or at no price, then train."""
+        """Start at the geometric median of the rows and with one atom per row, then train."""
         if dictionary.start(autoencoder, train, seed) and isinstance(autoencoder.bottleneck, sparse.Growing):
             batches = -(-train.rows // trainer.size(train.rows)) * trainer.epochs * trainer.accumulate
             autoencoder.bottleneck.growth.steps = int(GROWTH * batches)
@@ -133,27 +138,24 @@ class BatchTopK(TopKDictionary):
     """``k`` atoms per row on average, more for rich rows than for poor ones (Bussmann et al., 2024, arXiv:2412.06410).
 
     For rows that differ in how much there is to say of them. One threshold, learned from the batches before, decides
-    in training as in evaluation, so that a row's code is its own.
+    in training as in evaluation, so that a row's code is its own; only while k grows each row keeps its k largest.
     """
 
     def bottleneck(self, width: int) -> Bottleneck:
         return sparse.BatchTopK(self.latent, self.k, self.first(width))
 
 
-class JumpReLU(Atoms):
+class JumpReLU(TopKDictionary):
     """A learned threshold per atom, and a price per atom in use (Rajamanoharan et al., 2024, arXiv:2407.14435).
 
-    For rows that differ in how many atoms they need, where the weight may find that number.
+    For rows that differ in how many atoms they need, where the weight may find that number: over the first 80 % of the
+    steps atoms form as those of TopKDictionary do, then thresholds and price decide.
     """
 
     weight: Annotated[NonNegative, "nats per atom in use"] = 0.3
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return sparse.JumpReLU(self.latent, self.weight, self.first(width))
-
-    @property
-    def above(self) -> float:
-        return 2.0
+        return sparse.JumpReLU(self.latent, self.weight, self.k, self.first(width))
 
 
 class Matryoshka(BatchTopK):
@@ -170,3 +172,16 @@ class Matryoshka(BatchTopK):
 
     def penalties(self) -> list[Penalty]:
         return [*super().penalties(), penalties.Prefixes(self.prefixes)]
+
+
+class Transcoder(TopKDictionary):
+    """A dictionary of what a layer puts out, read from what goes into it (Dunefsky et al., 2024, arXiv:2406.11944).
+
+    For language models: which of its inputs a layer turns into what. What is read are the conditions of the schema,
+    what is written is the row: ``build(Schema(columns, given=width))``, ``train(..., Rows(outputs, given=inputs))``.
+    Without conditions it is a TopKDictionary. The paper's price on sizes is replaced by the number of atoms.
+    """
+
+    @property
+    def across(self) -> bool:
+        return True
