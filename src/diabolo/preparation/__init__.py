@@ -7,7 +7,7 @@ tensor --inverse_transform--> rows, in the user's units and type
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -22,6 +22,7 @@ from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
 from diabolo.preparation.streamed import Streamed
 from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
+from diabolo.preparation.units import in_one_unit
 from diabolo.preparation.values import Role, grain, role, words
 from diabolo.readers import Source, as_rows
 from diabolo.readers.source import rows_at_once
@@ -57,6 +58,7 @@ class Preparation(Params):
     likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
     categories: Annotated[Count, "most frequent categories of a column that are told apart"] = 64
     sample: Annotated[Count, "rows that quantiles are taken from"] = 50_000
+    units: Annotated[bool, "measure columns of numbers that share their bounds by one scale"] = False
 
     def fit(self, rows: Any) -> Self:
         """Learn the schema in one pass over rows in memory or a Source.
@@ -111,9 +113,9 @@ class Preparation(Params):
         survey = Survey(pa.schema([(name, pa.float64()) for name in names]), self.sample, _row)
         for block in _blocks(rows):
             survey.add_numbers(_flat(block))
-        chosen = self._chosen(names)
-        found = {each.name: self._of_number(each, chosen.get(each.name), rows.shape[2:]) for each in survey.profiles()}
-        return _schema(found, names, rows.shape[2:])
+        chosen, profiles = self._chosen(names), survey.profiles()
+        found = {each.name: self._of_number(each, chosen.get(each.name), rows.shape[2:]) for each in profiles}
+        return _schema(self._measured(found, profiles), names, rows.shape[2:])
 
     def _of_number(self, profile: Profile, likelihood: str | None, grid: tuple[int, ...]) -> Detected:
         if likelihood is None and grid and profile.rows:
@@ -127,14 +129,20 @@ class Preparation(Params):
         for batch in _batches(rows):
             survey.add(batch)
         found: dict[str, Detected] = {}
-        for profile, field in zip(survey.profiles(), fields, strict=True):
+        profiles = survey.profiles()
+        for profile, field in zip(profiles, fields, strict=True):
             likelihood = chosen.get(profile.name)
             if likelihood is None and is_spoiled(profile):
                 raise _spoiled(profile.name, rows, where)
             aside = (field.metadata or {}).get(b"set aside", b"").decode()
             found[profile.name] = aside or detect(profile, self.categories, likelihood)
         unread = rows.set_aside if isinstance(rows, Source) else {}
-        return _schema(found | dict(unread), tuple(fields.names))
+        return _schema(self._measured(found, profiles) | dict(unread), tuple(fields.names))
+
+    def _measured(self, found: Mapping[str, Detected], profiles: Sequence[Profile]) -> dict[str, Detected]:
+        """The columns, by one scale where they are of one unit; those with a likelihood of their own stay."""
+        free = [each for each in profiles if each.name not in (self.likelihoods or {})]
+        return in_one_unit(found, free) if self.units else dict(found)
 
     def _chosen(self, names: Any) -> Mapping[str, str]:
         chosen = self.likelihoods or {}

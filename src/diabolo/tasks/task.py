@@ -54,6 +54,7 @@ class Task(Params, ABC):
     likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, where not chosen from the data"] = None
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
+    by_distance: ClassVar[bool] = False  # whether it matters how far rows lie apart: see ``preparation.units``
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
     on_epoch: ClassVar[Any] = None  # a function of an Epoch; no parameter: `watch` sets it, `clone` forgets it
 
@@ -75,7 +76,9 @@ class Task(Params, ABC):
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
-        self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(_counted(rows, weight))
+        self.preparation_ = Preparation(likelihoods=self.likelihoods, units=self.by_distance).fit(
+            _counted(rows, weight)
+        )
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
         for train, valid, held_out in self._rounds(*parts):
