@@ -33,7 +33,7 @@ NEAREST = 15  # codes that a code is linked with, at most
 SHARE = 10  # of so many codes one is linked with, where there are few
 PIECES = (4, 8, 16)  # times as many pieces as groups, that are then put together
 MOST_PIECES = 160
-STARTS = 4  # of each number of pieces; the best of all is taken
+STARTS = 6  # of each number of pieces; the best of all is taken
 ROUNDS = 50  # of moving codes between groups, at most
 BLOCK = 256  # rows whose distances are held at once
 TINY = 1e-12
@@ -58,18 +58,17 @@ class Groups:
 
         A start cuts the codes into pieces by k-means, joins those two whose neighbours lie in the same pieces until
         ``count`` are left (Slonim and Tishby, 1999), and moves each code to the group that its neighbours tell of, as
-        long as the information grows (Dhillon, Mallela and Modha, 2003). Of all starts the one is taken whose groups
-        tell most along twice as many links per code, half of which it was not made by.
+        long as the information grows (Dhillon, Mallela and Modha, 2003).
         """
         count = min(count, len(codes.x.unique(dim=0)))
-        links, wider = (Links.between(codes, most) for most in (NEAREST, 2 * NEAREST))
+        links = Links.between(codes)
         sizes = sorted({min(times * count, MOST_PIECES, len(codes)) for times in PIECES})
         found = [
             moved(links, joined(links, pieces(codes, size, mix(seed, start)), count), count)
             for size in sizes
             for start in range(starts)
         ]
-        best = max(found, key=lambda labels: information(wider.shares(labels, count)))
+        best = max(found, key=lambda labels: information(links.shares(labels, count)))
         used = np.unique(best, return_inverse=True)[1].ravel()
         return cls(codes.x.clone(), torch.from_numpy(used.astype(np.int64)))
 
@@ -133,9 +132,9 @@ class Links(NamedTuple):
     codes: int
 
     @classmethod
-    def between(cls, codes: Batch, most: int = NEAREST) -> Self:
-        """Every code with ``most`` of its nearest ones, by how near they are (McInnes, Healy and Melville, 2018)."""
-        z, count = codes.x.double().numpy(), neighbours(len(codes) - 1, most)
+    def between(cls, codes: Batch) -> Self:
+        """Every code with its nearest ones, by how near they are (McInnes, Healy and Melville, 2018)."""
+        z, count = codes.x.double().numpy(), neighbours(len(codes) - 1)
         search = NearestNeighbors(n_neighbors=count, algorithm="brute")
         away, near = quietly(lambda: search.fit(z).kneighbors())  # without rows: a code is no neighbour of its own
         head, tail = np.repeat(np.arange(len(z)), count), near.ravel()
@@ -155,13 +154,13 @@ class Links(NamedTuple):
         return sums / sums.sum()
 
 
-def neighbours(codes: int, most: int = NEAREST) -> int:
-    """How many of ``codes`` codes are near: a tenth of them, ``most`` at most.
+def neighbours(codes: int) -> int:
+    """How many of ``codes`` codes are near.
 
     >>> neighbours(1000), neighbours(60), neighbours(3)
     (15, 6, 1)
     """
-    return max(1, min(most, codes // SHARE))
+    return max(1, min(NEAREST, codes // SHARE))
 
 
 def kernel(away: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:

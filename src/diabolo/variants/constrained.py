@@ -126,7 +126,7 @@ class Residual(Deep):
         64,
     )
     scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = "unit"
-    noise: Annotated[NonNegative, "standard deviations of the noise that rows are restored from"] = 0.2
+    noise: Annotated[NonNegative, "standard deviations of the noise that rows are restored from"] = 0.1
 
     def corruption(self, schema: Schema) -> nn.Module:
         return GaussianNoise(schema, self.noise)
