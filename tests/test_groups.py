@@ -111,6 +111,8 @@ def test_few_codes_make_few_groups() -> None:
     groups = Groups.of_neighbours(Batch(z), 5, seed=0)
     assert groups.count <= 2 and torch.isfinite(groups.log_density(z)).all()
     assert Groups.of_neighbours(Batch(z[:2]), 5, seed=0).count == 1
+    repeated = torch.arange(20.0).repeat(3).view(-1, 1)
+    assert Groups.of_neighbours(Batch(repeated), 12, seed=0).count <= 12
     assert [neighbours(each) for each in (1, 2, 100, 10_000)] == [1, 1, 10, 15]
 
 

@@ -179,16 +179,16 @@ def information(shares: np.ndarray) -> float:
 
 
 def pieces(codes: Batch, count: int, seed: int) -> np.ndarray:
-    """The codes cut into ``count`` pieces by k-means, a number each."""
+    """The codes cut into at most ``count`` pieces by k-means, numbered without a gap."""
     means = KMeans(count, n_init=1, max_iter=20, random_state=seed % 2**32)
     fitted = quietly(lambda: means.fit(codes.x.double().numpy(), sample_weight=codes.weights.numpy()))
-    return np.asarray(fitted.labels_, np.int64)
+    return np.unique(fitted.labels_, return_inverse=True)[1].ravel()  # of equal codes k-means makes empty pieces
 
 
 def joined(links: Links, labels: np.ndarray, count: int) -> np.ndarray:
     """Pieces put together until ``count`` are left, each time the two that lose least information."""
     rows = links.shares(labels, int(labels.max()) + 1)
-    owner, left = np.arange(len(rows)), rows.sum(1) > 0
+    owner, left = np.arange(len(rows)), np.ones(len(rows), bool)
     loss = np.stack([_lost(rows, row) for row in rows])
     while left.sum() > count:
         loss[~left] = loss[:, ~left] = np.inf
