@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from diabolo import Clusterer, Trainer, load
 from diabolo.checks.tasks import made_up
 from diabolo.evaluate import clustering
 from diabolo.tasks import task
-from diabolo.variants import Vanilla
+from diabolo.variants import Residual, Vanilla
 
 PLACES = ([0, 0, 0, 0], [4, 4, 0, 0], [0, 4, 0, 4])
 
@@ -107,3 +107,11 @@ def test_a_row_is_grouped_alone_as_among_others() -> None:
     rows = np.random.default_rng(0).uniform(-1, 5, size=(40, 4))
     alone = np.vstack([clusterer.predict_proba(each[None]) for each in rows])
     assert alone == pytest.approx(clusterer.predict_proba(rows), abs=1e-5)
+
+
+def test_rows_of_two_numbers_are_grouped_by_both() -> None:
+    rows, truth = make_blobs(200, random_state=1)
+    clusterer = Clusterer(clusters=3, random_state=0).fit(rows)
+    assert clusterer.encode(rows).shape == (200, 2) and adjusted_rand_score(truth, clusterer.labels_) > 0.9
+    narrow = Clusterer(Residual(latent=2), clusters=3, trainer=Trainer(epochs=1), random_state=0).fit(rows)
+    assert narrow.encode(rows).shape == (200, 1)  # as it was asked for

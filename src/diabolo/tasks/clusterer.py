@@ -33,8 +33,9 @@ class Clusterer(ClusterMixin, Task):
     ``by="neighbours"`` puts codes together whose neighbours are together, so that the cluster of a row tells most about
     those of its nearest ones; clusters are of any shape. ``by="mixture"`` fits Gaussians to the codes, ``by="means"``
     k-means, that is Gaussians of one size without a shape; a row belongs to the likeliest. Clusters are found among at
-    most 20,000 rows once the autoencoder is trained, and change nothing in it. The default variant is ``Residual``, and
-    columns of numbers that share their bounds, as pixels do, are measured by one scale.
+    most 20,000 rows once the autoencoder is trained, and change nothing in it. The default variant is ``Residual``; a
+    variant given by its name has codes as wide as it allows. Columns of numbers that share their bounds, as pixels
+    do, are measured by one scale.
 
     Without ``clusters`` their number, up to 20, is that of the Gaussians of the smallest Bayesian information criterion
     (Schwarz, 1978), for means of the largest mean silhouette of held-out codes (Rousseeuw, 1987).
@@ -83,6 +84,15 @@ class Clusterer(ClusterMixin, Task):
     def clusters_(self) -> int:
         """How many clusters there are: as many as were asked for, less those without a row."""
         return self.grouping_.count
+
+    def _variant(self) -> Variant:
+        """The variant; where only its name was given, with codes as wide as it allows.
+
+        Rows need not be restored from few numbers to be grouped, and of a row of three one number says too little.
+        """
+        variant = super()._variant()
+        wide = isinstance(self.variant, str) and "overcomplete" in variant.parameters()
+        return variant.set_params(overcomplete=True) if wide else variant
 
     def _shares(self, x: Tensor) -> Tensor:
         return self.grouping_.shares(self.autoencoder_.encode(x).z.flatten(1))

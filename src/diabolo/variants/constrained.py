@@ -127,12 +127,13 @@ class Residual(Deep):
     )
     scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = "unit"
     noise: Annotated[NonNegative, "standard deviations of the noise that rows are restored from"] = 0.1
+    overcomplete: Annotated[bool, "allow a code wider than half the row, up to its width"] = False
 
     def corruption(self, schema: Schema) -> nn.Module:
         return GaussianNoise(schema, self.noise)
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return Plain(at_most_half(self.latent, width))
+        return Plain(min(self.latent, width) if self.overcomplete else at_most_half(self.latent, width))
 
     def networks(
         self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
