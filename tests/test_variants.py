@@ -22,6 +22,7 @@ from diabolo.variants import (
     KSparse,
     Linear,
     Masked,
+    Residual,
     Robust,
     Sparse,
     VaDE,
@@ -166,6 +167,41 @@ def test_robust_learns_from_what_is_left_when_outliers_are_split_off() -> None:
         told = autoencoder.best(clean[600:]).detach()
         errors.append(float((told - clean[600:]).square().mean()))
     assert errors[0] < 0.3 * errors[1]
+
+
+def test_residual_starts_as_principal_components_and_keeps_distances() -> None:
+    """Before it has learned anything, codes lie to one another as the rows do in the plane of largest variance."""
+    draw = torch.Generator().manual_seed(0)
+    plane = torch.randn(400, 2, generator=draw) * torch.tensor([3.0, 0.5])
+    rows = plane @ torch.linalg.qr(torch.randn(6, 6, generator=draw)).Q[:2] + 1.0
+    with seeded(0):
+        autoencoder = Residual(latent=2, noise=0.0).build(numbers(6))
+    Residual().train(autoencoder, Trainer(epochs=1, lr=1e-9), Rows(rows))
+    codes = autoencoder.encode(rows).z.detach()
+    ratio = torch.pdist(codes) / torch.pdist(rows)
+    assert float(ratio.std() / ratio.mean()) < 0.02 and float(codes.var(0).mean()) == pytest.approx(1, abs=0.05)
+    assert float((autoencoder.best(rows).detach() - rows).square().mean()) < 0.01 * float(rows.var(0).mean())
+
+
+def test_residual_learns_what_components_miss() -> None:
+    draw = torch.Generator().manual_seed(0)
+    angle = 6.28 * torch.rand(800, 1, generator=draw)
+    rows = torch.cat([angle.cos(), angle.sin(), (2 * angle).cos(), (2 * angle).sin()], 1)
+    errors = []
+    for variant in (Residual(latent=2, hidden=(32,)), Linear(latent=2)):
+        with seeded(0):
+            autoencoder = variant.build(numbers(4))
+        variant.train(autoencoder, Trainer(epochs=40, batch_size=64), Rows(rows[:600]))
+        errors.append(float((autoencoder.best(rows[600:]).detach() - rows[600:]).square().mean()))
+    assert errors[0] < 0.1 * errors[1]
+
+
+def test_members_of_a_residual_ensemble_learn_from_random_directions() -> None:
+    rows = Rows(torch.randn(64, 6, generator=torch.Generator().manual_seed(0)))
+    variant = Residual(latent=2, hidden=(8,), members=2)
+    with seeded(0):
+        ensemble = variant.build(numbers(6))
+    assert len(variant.train(ensemble, Trainer(epochs=2), rows)) == 2 and ensemble.encode(rows.all.x).z.shape == (64, 4)
 
 
 def test_dropout_and_orthogonality_are_parameters_like_others() -> None:

@@ -145,6 +145,19 @@ class Decoder(nn.Module):
         return output
 
 
+class Sum(nn.Module):
+    """What two encoders, or two decoders, of the same inputs say, added up."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first = first
+        self.second = second
+
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        total: Tensor = self.first(x, given) + self.second(x, given)
+        return total
+
+
 class Tied(nn.Module):
     """A linear layer that reads another one backwards: its weights are the first ``out`` inputs' of ``source``."""
 

@@ -24,6 +24,7 @@ from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
 from diabolo.preparation.streamed import Streamed
 from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
+from diabolo.preparation.units import in_one_unit
 from diabolo.preparation.values import Role, grain, role, words
 from diabolo.readers import Source, as_rows
 from diabolo.readers.source import rows_at_once
@@ -63,6 +64,7 @@ class Preparation(Params):
     ignore: Annotated[tuple[str, ...], "columns that are not learned from"] = ()
     categories: Annotated[Count, "most frequent categories of a column that are told apart"] = 64
     sample: Annotated[Count, "rows that quantiles are taken from"] = 50_000
+    units: Annotated[bool, "measure columns of numbers that share their bounds by one scale"] = False
 
     def fit(self, rows: Any) -> Self:
         """Learn the schema in one pass over rows in memory or a Source.
@@ -127,11 +129,12 @@ class Preparation(Params):
         )
         for block in blocks:
             survey.add_numbers(_flat(block))
-        chosen = self._chosen(names)
-        return {
+        chosen, profiles = self._chosen(names), survey.profiles()
+        found = {
             each.name: IGNORED if each.name in self.ignore else self._of_number(each, chosen.get(each.name), grid)
-            for each in survey.profiles()
+            for each in profiles
         }
+        return self._measured(found, profiles, chosen)
 
     def _of_number(self, profile: Profile, likelihood: str | None, grid: tuple[int, ...]) -> Detected:
         if likelihood is None and grid and profile.rows:
@@ -147,7 +150,8 @@ class Preparation(Params):
         for batch in _batches(rows):
             survey.add(batch)
         found: dict[str, Detected] = {}
-        for profile, field in zip(survey.profiles(), fields, strict=True):
+        profiles = survey.profiles()
+        for profile, field in zip(profiles, fields, strict=True):
             likelihood = chosen.get(profile.name)
             if field.name in self.ignore:
                 found[profile.name] = IGNORED
@@ -156,7 +160,14 @@ class Preparation(Params):
                 raise _spoiled(profile.name, rows, where)
             found[profile.name] = _aside(field) or detect(profile, self.categories, likelihood)
         unread = rows.set_aside if isinstance(rows, Source) else {}
-        return _schema(found | dict(unread), tuple(fields.names))
+        return _schema(self._measured(found, profiles, chosen) | dict(unread), tuple(fields.names))
+
+    def _measured(
+        self, found: Mapping[str, Detected], profiles: Sequence[Profile], chosen: Mapping[str, str]
+    ) -> dict[str, Detected]:
+        """The columns, by one scale where they are of one unit; those of ``chosen`` likelihoods stay."""
+        free = [each for each in profiles if each.name not in chosen]
+        return in_one_unit(found, free) if self.units else dict(found)
 
     def _of_channels(self, rows: pa.Table | Source, names: list[str], where: Where) -> Schema:
         """Columns of grids are the channels of images or series; what lies beside them is not read."""

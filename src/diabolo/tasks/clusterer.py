@@ -13,12 +13,14 @@ from sklearn.base import ClusterMixin
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
-from diabolo.batches import Batch, Batches, drawn
+from diabolo.batches import Batch, Batches, drawn, in_blocks
 from diabolo.params import Count
 from diabolo.readers import Source
+from diabolo.tasks.groups import Groups
 from diabolo.tasks.measures import missed
 from diabolo.tasks.mixture import STARTS, Mixture, fewest
-from diabolo.tasks.task import TRIALS, Task, codes
+from diabolo.tasks.task import TRIALS, Task, beside, codes
+from diabolo.variants import Variant
 
 CLUSTERED = 20_000  # training rows that clusters are found among
 TRIED = 5_000  # of them, to find the number of clusters
@@ -28,10 +30,15 @@ MOST = 20  # clusters that are tried where their number is not given
 class Clusterer(ClusterMixin, Task):
     """Put each row into one of several clusters of codes.
 
-    ``by="mixture"`` fits Gaussians of any shape to the codes of the training rows, ``by="means"`` k-means, that is
-    Gaussians of one size without a shape; a row belongs to the likeliest. Clusters are found once the autoencoder is
-    trained, and change nothing in it. Without ``clusters`` their number, up to 20, is that of the smallest Bayesian
-    information criterion (Schwarz, 1978), for means of the largest mean silhouette of held-out codes (Rousseeuw, 1987).
+    ``by="neighbours"`` puts codes together whose neighbours are together, so that the cluster of a row tells most about
+    those of its nearest ones; clusters are of any shape. ``by="mixture"`` fits Gaussians to the codes, ``by="means"``
+    k-means, that is Gaussians of one size without a shape; a row belongs to the likeliest. Clusters are found among at
+    most 20,000 rows once the autoencoder is trained, and change nothing in it. The default variant is ``Residual``; a
+    variant given by its name has codes as wide as it allows. Columns of numbers that share their bounds, as pixels
+    do, are measured by one scale.
+
+    Without ``clusters`` their number, up to 20, is that of the Gaussians of the smallest Bayesian information criterion
+    (Schwarz, 1978), for means of the largest mean silhouette of held-out codes (Rousseeuw, 1987).
 
     ``labels_`` (n,) holds the clusters of the rows of the fit, in their order.
 
@@ -51,8 +58,12 @@ class Clusterer(ClusterMixin, Task):
         "of their logarithms); 1 for another category than its most frequent one"
     )
 
+    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Residual"
     clusters: Annotated[Count | None, "how many clusters; None: as many as suit the rows"] = None
-    by: Annotated[Literal["mixture", "means"], "Gaussians of any shape, or k-means"] = "mixture"
+    by: Annotated[Literal["neighbours", "mixture", "means"], "groups of near codes, Gaussians, or k-means"] = (
+        "neighbours"
+    )
+    by_distance: ClassVar[bool] = True
 
     def predict(self, X: Any) -> np.ndarray:
         """The cluster of each row, shape (n,), counted from 0."""
@@ -66,42 +77,56 @@ class Clusterer(ClusterMixin, Task):
         """The batch with ``cluster`` and ``cluster_probability`` behind its columns, in place of older ones."""
         shares = self.predict_proba(batch)
         added = {"cluster": pa.array(shares.argmax(1)), "cluster_probability": pa.array(shares.max(1))}
-        kept = {name: batch[name] for name in batch.schema.names if name not in added}
-        return pa.RecordBatch.from_pydict(kept | added)
+        return beside(batch, added)
 
     @property
     def clusters_(self) -> int:
         """How many clusters there are: as many as were asked for, less those without a row."""
-        return len(self.mixture_.weights)
+        return self.grouping_.count
+
+    def _variant(self) -> Variant:
+        """The variant; where only its name was given, with codes as wide as it allows.
+
+        Rows need not be restored from few numbers to be grouped, and of a row of three one number says too little.
+        """
+        variant = super()._variant()
+        wide = isinstance(self.variant, str) and "overcomplete" in variant.parameters()
+        return variant.set_params(overcomplete=True) if wide else variant
 
     def _shares(self, x: Tensor) -> Tensor:
-        return self.mixture_.shares(self.autoencoder_.encode(x).z.flatten(1))
+        return self.grouping_.shares(self.autoencoder_.encode(x).z.flatten(1))
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         rows = drawn(train, CLUSTERED, self.seed_)
         found, judged = Batch(self._codes(rows.x), rows.weight), self._codes(next(held_out.ordered(TRIALS)).x)
-        self.mixture_ = self._found(found, self.clusters or self._number(found, judged))
+        self.grouping_ = self._found(found, self.clusters or self._number(found, judged))
         beside = Batch(codes(self.linear_, rows.x), rows.weight)
         linear = self._found(beside, self.clusters_)
         self._middles = [
-            (mixture, self._middle(rows, mixture.joint(z).argmax(1), len(mixture.weights)))
-            for mixture, z in ((self.mixture_, found.x), (linear, beside.x))
+            (grouping, self._middle(rows, in_blocks(z, grouping.shares).argmax(1), grouping.count))
+            for grouping, z in ((self.grouping_, found.x), (linear, beside.x))
         ]
 
-    def _found(self, found: Batch, count: int, starts: int = STARTS) -> Mixture:
-        find = Mixture.of_gaussians if self.by == "mixture" else Mixture.of_means
+    def _found(self, found: Batch, count: int) -> Groups | Mixture:
+        if self.by == "neighbours":
+            return Groups.of_neighbours(found, count, self.seed_)
+        return self._tried(found, count, STARTS)
+
+    def _tried(self, found: Batch, count: int, starts: int) -> Mixture:
+        """So many Gaussians; neighbours need to be told a number of groups, and are told theirs."""
+        find = Mixture.of_means if self.by == "means" else Mixture.of_gaussians
         return find(found, count, self.seed_, starts)
 
     def _number(self, found: Batch, judged: Tensor) -> int:
         """The number of clusters that suits the codes best; a cluster has four rows or more on average."""
         found = found[:TRIED]
         most = min(MOST, fewest(found.x) - 1, len(found) // 4)
-        worths = {count: self._worth(self._found(found, count, 1), found, judged) for count in range(1, most + 1)}
+        worths = {count: self._worth(self._tried(found, count, 1), found, judged) for count in range(1, most + 1)}
         return max(worths, key=worths.__getitem__, default=1)
 
     def _worth(self, mixture: Mixture, found: Batch, judged: Tensor) -> float:
         """Minus half the information criterion of the mixture; of means, the mean silhouette of held-out codes."""
-        if self.by == "mixture":
+        if self.by != "means":
             free = len(mixture.weights) * (1 + judged.shape[1] * (judged.shape[1] + 3) / 2) - 1
             nats = mixture.log_density(found.x) * found.weights
             return float(nats.sum()) - free * math.log(len(found)) / 2
@@ -124,24 +149,25 @@ class Clusterer(ClusterMixin, Task):
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
         both = zip((self.autoencoder_, self.linear_), self._middles, strict=True)
         deep, linear = (
-            missed(self.preparation_.schema_, x, middle[mixture.joint(codes(each, x)).argmax(1)])
-            for each, (mixture, middle) in both
+            missed(self.preparation_.schema_, x, middle[grouping.shares(codes(each, x)).argmax(1)])
+            for each, (grouping, middle) in both
         )
         return deep, linear
 
     def _verdict(self, x: Tensor) -> Tensor:
-        return self.mixture_.log_density(self.autoencoder_.encode(x).z.flatten(1))
+        return self.grouping_.log_density(self.autoencoder_.encode(x).z.flatten(1))
 
     def _look_back(self, rows: np.ndarray | pa.Table | Source) -> None:
         blocks = rows.batches() if isinstance(rows, Source) else [rows]
         self.labels_ = np.concatenate([self.predict(block) for block in blocks])
 
     def _state(self) -> dict[str, Tensor]:
-        return self.mixture_.state() | {"labels": torch.from_numpy(self.labels_.astype(np.int32))}
+        return self.grouping_.state() | {"rows": torch.from_numpy(self.labels_.astype(np.int32))}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        self.mixture_ = Mixture.restored(state, self._codes(self.probe_[:1]).shape[1])
-        self.labels_ = state["labels"].numpy().astype(np.int64)
+        kind: type[Groups] | type[Mixture] = Groups if self.by == "neighbours" else Mixture
+        self.grouping_ = kind.restored(state, self._codes(self.probe_[:1]).shape[1])
+        self.labels_ = state["rows"].numpy().astype(np.int64)
 
 
 def _mode(values: Tensor) -> Tensor:

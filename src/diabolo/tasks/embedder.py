@@ -22,9 +22,9 @@ from diabolo.variants import Variant
 class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
     """Turn each row into its code, ``z = encoder(x)``, shape (n, latent), for whatever reads numbers.
 
-    The default variant is ``Vanilla``: on digits and pen strokes its codes serve as well as those that were trained
-    against noise, no noise has to be chosen, and a code is never wider than half a row, so that it is compared with
-    principal components of the same width. ``members`` put their codes side by side.
+    The default variant is ``Residual``: principal components and what networks add to them, at most half as many
+    numbers as a row has. Columns of numbers that share their bounds, as pixels do, are measured by one scale.
+    ``members`` put their codes side by side.
 
     Examples
     --------
@@ -38,7 +38,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
     ((300, 1), True)
     """
 
-    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Vanilla"
+    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Residual"
+    by_distance: ClassVar[bool] = True
     measure: ClassVar[str] = (
         "mean squared error of held-out rows restored from their codes, in standard deviations (of counts: of their "
         "logarithms); 1 for a wrong category"

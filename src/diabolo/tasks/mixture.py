@@ -14,7 +14,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from torch import Tensor
 from diabolo.batches import Batch
 from diabolo.errors import InvalidData
 from diabolo.randomness import normal_like
+
+Made = TypeVar("Made")
 
 FLOOR = 1e-4  # of the codes' variance that every Gaussian has at least in every direction
 STARTS = 3  # of which the best is taken
@@ -52,7 +54,7 @@ class Mixture:
         """At most ``count`` Gaussians by expectation maximisation (Dempster, Laird and Rubin, 1977)."""
         z, scale = _standard(_by_weight(codes, seed))
         model = GaussianMixture(_at_most(count, z), reg_covar=FLOOR, n_init=starts)
-        _learn(lambda: model.set_params(random_state=seed % 2**32).fit(z))
+        quietly(lambda: model.set_params(random_state=seed % 2**32).fit(z))
         factors = np.linalg.cholesky(model.covariances_)
         return cls._from(model.weights_, model.means_ * scale, factors * scale)._of_use(codes.x)
 
@@ -61,11 +63,16 @@ class Mixture:
         """At most ``count`` means (MacQueen, 1967) as equal spheres, whose likeliest is the nearest mean."""
         z, scale = _standard(codes.x)
         model = KMeans(_at_most(count, z), n_init=starts, random_state=seed % 2**32)
-        _learn(lambda: model.fit(z, sample_weight=codes.weights.numpy()))
+        quietly(lambda: model.fit(z, sample_weight=codes.weights.numpy()))
         spread = math.sqrt(model.inertia_ / (float(codes.weights.sum()) * z.shape[1]) + FLOOR)
         k, d = model.cluster_centers_.shape
         factors = np.tile(spread * scale * np.eye(d), (k, 1, 1))
         return cls._from(np.full(k, 1 / k), model.cluster_centers_ * scale, factors)._of_use(codes.x)
+
+    @property
+    def count(self) -> int:
+        """How many Gaussians there are."""
+        return len(self.weights)
 
     def joint(self, z: Tensor) -> Tensor:
         """``log weight_k + log N(z | k)``, shape (n, k), in nats."""
@@ -136,8 +143,10 @@ def _at_most(count: int, z: np.ndarray) -> int:
     return min(count, len(np.unique(z, axis=0)))
 
 
-def _learn(fit: Callable[[], object]) -> None:
-    """Learn quietly, with numpy and on one thread: sums over several would be rounded differently each time."""
+def quietly(learn: Callable[[], Made]) -> Made:
+    """What ``learn`` gives, without warnings, with numpy and on one thread: sums over several would be rounded
+    differently each time.
+    """
     with threadpool_limits(1), config_context(array_api_dispatch=False), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit()
+        return learn()

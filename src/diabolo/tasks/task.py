@@ -58,6 +58,7 @@ class Task(Params, ABC):
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
     usual: ClassVar[Mapping[str, str]] = {}  # the variant for each kind of rows, where ``variant`` may be None
+    by_distance: ClassVar[bool] = False  # whether it matters how far rows lie apart: see ``preparation.units``
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
     restores: ClassVar[bool] = False  # whether ``run`` gives whole rows back instead of adding columns to them
     on_epoch: ClassVar[Any] = None  # a function of an Epoch; no parameter: `watch` sets it, `clone` forgets it
@@ -80,7 +81,8 @@ class Task(Params, ABC):
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
-        self.preparation_ = Preparation(likelihoods=self.likelihoods, ignore=self.ignore).fit(counted(rows, weight))
+        preparation = Preparation(likelihoods=self.likelihoods, ignore=self.ignore, units=self.by_distance)
+        self.preparation_ = preparation.fit(counted(rows, weight))
         self._remember(self.preparation_.schema_, named=isinstance(rows, Source) or hasattr(self, "feature_names_in_"))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())

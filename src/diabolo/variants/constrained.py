@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from diabolo import linear, penalties
@@ -13,6 +14,7 @@ from diabolo.bottlenecks import Plain, TopK
 from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows
 from diabolo.likelihoods import Columnwise, Scale
 from diabolo.networks import Decoder, Encoder
+from diabolo.networks.dense import Sum
 from diabolo.params import Count, Fraction, NonNegative, Positive, Within
 from diabolo.penalties import L1, Orthogonality, Outliers, Sparsity
 from diabolo.schema import Schema
@@ -30,11 +32,14 @@ __all__ = [
     "KSparse",
     "Linear",
     "Masked",
+    "Residual",
     "Robust",
     "Sparse",
     "Vanilla",
 ]
 
+TINY = 1e-12
+SMALL = 1e-2  # of the weights of a network that starts as next to nothing
 Noise = Literal["gaussian", "salt_pepper", "swap", "hide"]
 
 
@@ -103,6 +108,59 @@ class Denoising(Deep):
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Plain(self.latent)
+
+
+class Residual(Deep):
+    """Principal components, and networks beside them for what is not linear (Kramer, 1991, AIChE Journal 37; as a
+    shortcut He et al., 2016, arXiv:1512.03385).
+
+    For embedding and clustering: ``z = A x + f(x)`` and ``x' = B z + g(z)`` start from the closed form of A and B with
+    f and g near 0. Codes lie to one another nearly as the rows do, which those of a network from scratch do not:
+    their numbers are not of one spread, but of those that the rows have in these directions.
+    Numbers are learned by squared error: with a scale per column those that hardly vary would count as much as others.
+    """
+
+    latent: Annotated[Count, "numbers in the code"] = 16
+    hidden: Annotated[tuple[Count, ...], "units of the encoder's hidden layers (channels on images); mirrored"] = (
+        128,
+        64,
+    )
+    scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = "unit"
+    noise: Annotated[NonNegative, "standard deviations of the noise that rows are restored from"] = 0.1
+    overcomplete: Annotated[bool, "allow a code wider than half the row, up to its width"] = False
+
+    def corruption(self, schema: Schema) -> nn.Module:
+        return GaussianNoise(schema, self.noise)
+
+    def bottleneck(self, width: int) -> Bottleneck:
+        return Plain(min(self.latent, width) if self.overcomplete else at_most_half(self.latent, width))
+
+    def networks(
+        self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool
+    ) -> tuple[Encoder, Decoder]:
+        """The linear pair and the deep one, whose last layers start small."""
+        straight = linear.mirror(schema, bottleneck.latent, likelihood)
+        bent = super().networks(schema, bottleneck, likelihood, flags)
+        for each in bent:
+            _shrink(each)
+        return cast(tuple[Encoder, Decoder], tuple(map(Sum, straight, bent)))
+
+    def train(
+        self,
+        autoencoder: Autoencoder,
+        trainer: Trainer,
+        train: Batches,
+        valid: Batches | None = None,
+        *,
+        seed: int = 0,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> list[Epoch]:
+        """Solve the linear part, then train all; an ensemble starts from linear parts of random directions."""
+        if isinstance(autoencoder, Autoencoder):
+            straight = _straight(autoencoder)
+            linear.solve(straight, train)
+            _unwhiten(straight)
+        return trainer.fit(autoencoder, train, valid, seed=seed, on_epoch=on_epoch)
 
 
 class Masked(Deep):
@@ -224,3 +282,31 @@ class Energy(Deep):
 
     def penalties(self) -> list[Penalty]:
         return [penalties.Energy(self.weight, self.by, self.margin, self.noise)]
+
+
+def _straight(autoencoder: Autoencoder) -> Autoencoder:
+    """The linear part of a residual autoencoder, of the same weights."""
+    encoder, decoder = (cast(Sum, each).first for each in (autoencoder.encoder, autoencoder.decoder))
+    return Autoencoder(encoder, autoencoder.bottleneck, decoder, autoencoder.likelihood)
+
+
+@torch.no_grad()
+def _unwhiten(straight: Autoencoder) -> None:
+    """Give the numbers of the code the spreads that the rows have in their directions, over the root of their mean
+    square: distances between codes then are those between rows, and the code is of unit variance overall.
+    """
+    there: nn.Linear = straight.encoder.layers[-1]  # type: ignore[assignment, index]
+    back: nn.Linear = straight.decoder.layers[0]  # type: ignore[assignment, index]
+    latent = there.out_features
+    spread = back.weight[:, :latent].norm(dim=0)
+    factor = torch.where(spread > 0, spread * spread.square().mean().clamp_min(TINY).rsqrt(), 1.0)
+    there.weight.mul_(factor.unsqueeze(1))
+    there.bias.mul_(factor)
+    back.weight[:, :latent] /= factor
+
+
+@torch.no_grad()
+def _shrink(network: nn.Module) -> None:
+    """Make what comes out of ``network`` small, by the weights of its last layer."""
+    last = [each for each in network.modules() if getattr(each, "weight", None) is not None][-1]
+    last.get_parameter("weight").mul_(SMALL)
