@@ -32,6 +32,7 @@ LAYERS = (
     ),
     ("readers", "writers", "preparation"),
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
+    ("diagnosis",),
     ("tasks",),
     ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
     ("arguments", "cli", "console", "demo", "doctor", "__main__"),

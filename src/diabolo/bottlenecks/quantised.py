@@ -47,6 +47,7 @@ class Nearest(Bottleneck, ABC):
         part_of(latent, heads)
         self.width = self.latent = latent
         self.codes, self.heads, self.commitment, self.learned = codes, heads, commitment, learned
+        self.choices = codes
         self.register_buffer("counts", torch.zeros(heads, codes))  # points per code and batch, a running mean
 
     @abstractmethod
@@ -216,6 +217,7 @@ class Residual(Bottleneck):
     ) -> None:
         super().__init__()
         self.width = self.latent = latent
+        self.choices = codes
         parts = [Quantised(latent, codes, update=update, commitment=commitment) for _ in range(stages)]
         self.stages = nn.ModuleList(parts)
 

@@ -20,12 +20,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 from sklearn.base import clone
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from diabolo import artifact
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches, Rows, contents, in_blocks
+from diabolo.diagnosis import Case, Finding, cost, disagreement, drifted, examined, looked_at
 from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter
 from diabolo.params import Fraction, Params, Seed
 from diabolo.preparation import Preparation, Streamed
@@ -34,6 +35,7 @@ from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
+from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
 from diabolo.variants import Linear, Variant, named
@@ -43,7 +45,6 @@ PROBE = 16  # rows kept in the model file with what the task says of them
 BLOCK = 4096  # rows scored at once: small enough for the caches, large enough for the matrix products
 IN_MEMORY = 1 << 30  # bytes of a decoded file that are trained from memory; larger files are streamed
 FURTHER = 5  # epochs of a partial_fit at most
-COPIES = 10  # copies per row, on average, up to which whole weights repeat rows; beyond, they weigh them
 
 
 class Task(Params, ABC):
@@ -71,11 +72,11 @@ class Task(Params, ABC):
         """
         self.check_params()
         rows = self._rows(X, first=True)
-        weight = _weights(sample_weight, rows)
+        weight = checked(sample_weight, rows)
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
-        self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(_counted(rows, weight))
+        self.preparation_ = Preparation(likelihoods=self.likelihoods).fit(counted(rows, weight))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
         for train, valid, held_out in self._rounds(*parts):
@@ -91,7 +92,7 @@ class Task(Params, ABC):
     def _further(self, X: Any, sample_weight: Any) -> Rows:
         """Rows for a fitted task to learn from, prepared as those before."""
         rows = self.rows(X)
-        weight = _weights(sample_weight, rows, fewest=1)
+        weight = checked(sample_weight, rows, fewest=1)
         self.dropped_rows_ = np.empty(0, np.int64)
         new = self._shuffled(self.preparation_.transform(rows), weight, mix(self.seed_, self.rows_seen_))
         self.rows_seen_ += new.rows
@@ -106,6 +107,7 @@ class Task(Params, ABC):
         self.linear_ = self._beside(train)
         self._calibrate(train, held_out)
         self.comparison_ = self._compared(held_out)
+        self.findings_ = self._examined(train, held_out)
         self.card_ = self._card(train.rows, held_out.rows if held_out is not train else 0)
         self._keep_probe(held_out)
 
@@ -183,10 +185,10 @@ class Task(Params, ABC):
 
     def _shuffled(self, x: Tensor, weight: Tensor | None, seed: int) -> Rows:
         """Prepared rows in an order that depends on the seed and on what they hold, not on how they came."""
-        places = _places(weight, len(x))
+        places = places_of(weight, len(x))
         places = places[contents(x)[places].argsort(stable=True)]
         places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(mix(seed, -1)))]
-        return Rows(x[places], None if weight is None or _is_count(weight) else weight[places], numbers=places)
+        return Rows(x[places], None if weight is None or is_count(weight) else weight[places], numbers=places)
 
     def _streamed(self, source: Source) -> tuple[Batches, Batches]:
         train = Streamed(source, self.preparation_, "train", self.validation, self.seed_)
@@ -225,6 +227,39 @@ class Task(Params, ABC):
         figures = {"deep": float(deep.mean()), "linear": float(linear.mean()), "difference": gap, "error": error}
         return {"measure": self.measure, "rows": len(x), **figures, "better": better}
 
+    def _examined(self, train: Batches, held_out: Batches) -> tuple[Finding, ...]:
+        """What a look at the finished fit finds."""
+        rows = [looked_at(each, self.preparation_.schema_, self.seed_) for each in (train, held_out)]
+        held = None if held_out is train else rows[1]
+        chosen, epochs = frozenset(self.likelihoods or ()), (self.trainer or Trainer()).epochs
+        case = Case(self.preparation_.schema_, self.autoencoder_, rows[0], held, self.history_, chosen, epochs)
+        with seeded(self.seed_), torch.inference_mode():
+            return examined(case)
+
+    def diagnose(self, X: Any = None, *, refits: int = 0) -> tuple[Finding, ...]:
+        """What should be known of this fit, each with its figures, why it matters and what to change; often nothing.
+
+        Without ``X`` it is what the end of ``fit`` found, which the model file keeps too. With ``X`` it is how these
+        rows differ from those of the fit. ``refits`` fits to ``X`` so many times anew, with other seeds, and says
+        whether these fits agree on which rows are costly. Raises InvalidParameter for ``refits`` without ``X``.
+        """
+        check_is_fitted(self, "autoencoder_")
+        if X is None:
+            if refits:
+                raise InvalidParameter(f"refits={refits} needs rows to learn from: diagnose(X, refits={refits}).")
+            return self.findings_
+        x = self._prepared(X)
+        found = drifted(self.preparation_.schema_, x)
+        if not refits:
+            return found
+        others = (clone(self).set_params(random_state=self.seed_ + 1 + i).fit(X) for i in range(refits))
+        told = disagreement([each.costs(X) for each in (self, *others)])
+        return found if told is None else (*found, told)
+
+    def costs(self, X: Any) -> np.ndarray:
+        """What the autoencoder pays for each row, -log p and the costs of its code, in nats, shape (n,)."""
+        return self._each(self._prepared(X), lambda x: cost(self.autoencoder_(x))).numpy()
+
     def _keep_probe(self, held_out: Batches) -> None:
         """A few rows and what the task says of them, to be said again wherever the model file is loaded."""
         self.probe_ = next(held_out.ordered(PROBE)).x[:PROBE].clone()
@@ -244,6 +279,7 @@ class Task(Params, ABC):
             "columns": [column.name for column in schema.columns],
             "set aside": dict(schema.dropped),
             "comparison": self.comparison_,
+            "findings": Finding.entry_of(self.findings_),
             "seed": self.seed_,
             "fitted": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": dict(versions()),
@@ -300,7 +336,7 @@ class Task(Params, ABC):
         self.history_ = [Epoch(**epoch) for epoch in manifest["history"]]
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
         self.rows_seen_ = self.card_["data"]["seen"]
-        self.comparison_ = self.card_["comparison"]
+        self.comparison_, self.findings_ = self.card_["comparison"], Finding.all_of(self.card_["findings"])
         self.autoencoder_ = _rebuilt(self._variant(), schema, _group(tensors, "autoencoder"))
         self.linear_ = _rebuilt(Linear(latent=self._variant().latent), schema, _group(tensors, "linear"))
         self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()
@@ -425,40 +461,6 @@ def _gathered(source: Source) -> pa.Table | None:
             return None
         batches.append(batch)
     return pa.Table.from_batches(batches, source.schema)
-
-
-def _weights(sample_weight: Any, rows: np.ndarray | pa.Table | Source, fewest: int = 2) -> Tensor | None:
-    if sample_weight is None:
-        return None
-    if isinstance(rows, Source):
-        raise InvalidParameter(f"sample_weight belongs to rows in memory. Read {rows.name} first and pass its table.")
-    try:
-        checked = _check_sample_weight(sample_weight, np.empty((len(rows), 1)), ensure_non_negative=True)
-    except ValueError as error:
-        raise InvalidParameter(str(error)) from None
-    if (checked > 0).sum() < fewest:
-        raise InvalidParameter(f"At least {fewest} of the rows must have a sample_weight above 0 to learn from.")
-    return torch.as_tensor(checked, dtype=torch.float32)
-
-
-def _is_count(weight: Tensor) -> bool:
-    """Whether weights are whole numbers: then they count copies of their rows."""
-    return bool((weight == weight.round()).all()) and float(weight.sum()) <= COPIES * len(weight)
-
-
-def _places(weight: Tensor | None, count: int) -> Tensor:
-    """The rows to learn from: those of weight 0 left out, those of whole weights as often as these say."""
-    if weight is None:
-        return torch.arange(count)
-    return torch.arange(count).repeat_interleave(weight.long() if _is_count(weight) else (weight > 0).long())
-
-
-def _counted(rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> np.ndarray | pa.Table | Source:
-    """The rows that the columns are learned from, as often as their weights say."""
-    if weight is None or isinstance(rows, Source):
-        return rows
-    places = _places(weight, len(rows)).numpy()
-    return rows[places] if isinstance(rows, np.ndarray) else rows.take(places)
 
 
 def _at_least_two(rows: np.ndarray | pa.Table, name: str = "The table") -> np.ndarray | pa.Table:
