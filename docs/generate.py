@@ -31,7 +31,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tasks": ("Tasks", ("tasks",)),
     "around": (
         "Around a task",
-        ("explain", "evaluate", "report", "stream", "diagnosis", "checks", "catalogue", "doctor"),
+        ("advice", "explain", "evaluate", "report", "stream", "diagnosis", "checks", "catalogue", "doctor"),
     ),
     "data": ("Data", ("schema", "readers", "writers", "preparation")),
     "training": ("Training", ("variants", "trainer", "batches", "checkpoints", "distributed", "schedules")),

@@ -34,7 +34,7 @@ LAYERS = (
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
     ("diagnosis",),
     ("tasks",),
-    ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
+    ("explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue", "advice"),
     ("arguments", "cli", "console", "demo", "doctor", "__main__"),
 )
 # joblib, scipy and threadpoolctl are scikit-learn's own dependencies.
