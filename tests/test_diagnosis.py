@@ -74,7 +74,7 @@ def test_made_up_rows_are_sound() -> None:
 def test_a_code_that_is_too_narrow(variant: Vanilla) -> None:
     fitted = Embedder(variant, trainer=BRIEF, random_state=0).fit(factors(columns=20, count=4))
     assert "narrow code" in names(fitted)
-    assert f"With {variant.latent} numbers" in said(fitted, "narrow code")
+    assert f"A code of {variant.latent} " in said(fitted, "narrow code")
     assert "latent=4" in fitted.diagnose()[0].change
 
 

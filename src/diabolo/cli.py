@@ -437,13 +437,14 @@ def _learned(task: Task, output: Path) -> str:
     """What fit has to say at its end."""
     schema, told = task.preparation_.schema_, task.comparison_
     aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
+    found = "".join(f"Found {finding}\n" for finding in task.diagnose())
     verdict = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
     return (
         f"Learned {len(schema.sources) - len(schema.dropped)} columns in {len(task.history_)} epochs.{aside}\n"
         f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
         f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
         f"{told['difference']:.2g} +- {told['error']:.2g} on {told['rows']} held-out rows\n"
-        f"Wrote {output}. Next: diabolo run {output} {'1000 -o new.csv' if task.draws else 'NEW_DATA'}"
+        f"{found}Wrote {output}. Next: diabolo run {output} {'1000 -o new.csv' if task.draws else 'NEW_DATA'}"
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from diabolo.advice.advice import Advice
 from diabolo.advice.look import Look, sampled
-from diabolo.advice.race import FOLDS, Racer, race
+from diabolo.advice.race import FOLDS, Racer, raced
 from diabolo.advice.rules import WANTS, Candidate, candidates
 from diabolo.errors import InvalidData, InvalidParameter, suggestion
 from diabolo.tasks import TASKS
 
-__all__ = ["FEWEST", "Advice", "Candidate", "Look", "Racer", "candidates", "choose", "race"]
+__all__ = ["FEWEST", "Advice", "Candidate", "Look", "Racer", "candidates", "choose", "raced"]
 
 FEWEST = 30  # rows that a race can be run on
 
@@ -55,12 +55,12 @@ def choose(
         raise InvalidData(f"{name} {len(rows)} rows; at least {FEWEST} are needed to compare variants. Take Linear.")
     look = Look.of(rows, total)
     chosen = candidates(look, aim, want)
-    return Advice.of(look, aim, want, chosen, race(rows, look, aim, chosen, seed, on_step))
+    return Advice.of(look, aim, want, chosen, raced(rows, look, aim, chosen, seed, on_step))
 
 
 def steps(aim: str) -> int:
     """At most how many fits a race takes."""
-    return FOLDS * 4 + (aim == "cluster")
+    return FOLDS * (4 + (aim == "impute"))
 
 
 def _known(what: str, given: str, known: Any) -> None:

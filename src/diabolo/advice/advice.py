@@ -14,7 +14,7 @@ from diabolo.advice.race import EPOCHS, FOLDS, Racer, apart, made
 from diabolo.advice.rules import Candidate
 from diabolo.tasks import TASKS
 from diabolo.tasks.task import Task
-from diabolo.variants import Linear, Variant
+from diabolo.variants import Variant
 
 WIDTH = 100  # characters of a line
 
@@ -37,7 +37,7 @@ class Advice:
     def of(cls, look: Look, aim: str, want: str | None, chosen: Sequence[Candidate], racers: Sequence[Racer]) -> Advice:
         """What follows from a race: PCA, unless something beats it beyond two errors (or codes have to be special)."""
         ruled = racers[0]
-        linear = next(each for each in racers if isinstance(each.candidate.variant, Linear))
+        linear = min((each for each in racers if each.candidate.linear), key=lambda each: each.cost)
         best = min((each for each in racers if each.better), key=lambda each: each.cost, default=linear)
         if ruled.better and not _beats(best, ruled):
             best = ruled
@@ -88,10 +88,10 @@ class Advice:
         return {
             "data": asdict(self.look),
             "aim": self.aim,
-            "rules": {"variant": repr(self.ruled.variant), "reasons": list(self.ruled.reasons)},
+            "rules": {"variant": str(self.ruled), "reasons": list(self.ruled.reasons)},
             "race": [
                 {
-                    "variant": repr(each.candidate.variant),
+                    "variant": str(each.candidate),
                     "cost": each.cost,
                     "difference": each.difference,
                     "error": each.error,
@@ -105,7 +105,7 @@ class Advice:
         }
 
     def __str__(self) -> str:
-        rules = f"{self.ruled.variant!r} to {self.aim}: {'; '.join(self.ruled.reasons)}"
+        rules = f"{self.ruled} to {self.aim}: {'; '.join(self.ruled.reasons)}"
         told = [*self.look.lines(), ("rules", rules), ("race", self.conditions), ("take", self.said)]
         return "\n".join(
             fill(text, WIDTH, initial_indent=f"{name:11}", subsequent_indent=" " * 11) for name, text in told
@@ -113,9 +113,8 @@ class Advice:
 
 
 def _row(racer: Racer) -> tuple[str, ...]:
-    linear = isinstance(racer.candidate.variant, Linear)
-    gap = ("", "") if linear else (f"{racer.difference:+.4f}", f"{racer.error:.4f}")
-    return (repr(racer.candidate.variant), f"{racer.cost:.4f}", *gap, racer.verdict)
+    gap = ("", "") if racer.verdict == "PCA itself" else (f"{racer.difference:+.4f}", f"{racer.error:.4f}")
+    return (str(racer.candidate), f"{racer.cost:.4f}", *gap, racer.verdict)
 
 
 def _beats(one: Racer, other: Racer) -> bool:
@@ -124,11 +123,11 @@ def _beats(one: Racer, other: Racer) -> bool:
 
 
 def _said(look: Look, ruled: Racer, best: Racer, taken: Racer, want: str | None) -> str:
-    told = f"{taken.candidate.variant!r}. "
+    told = f"{taken.candidate}. "
     if want is not None:
         beside = "beats it" if ruled.better else "does not beat it"
         return f"{told}Codes are to be {want}, which PCA's are not; by the measure of the task it {beside}."
-    if isinstance(best.candidate.variant, Linear):
+    if best.candidate.linear:
         more = f" Networks may gain from all {look.rows:,} rows: fit compares with PCA again, and says so."
         few = look.rows < 2 * taken.costs.size
         return f"{told}Nothing beats PCA beyond two errors; it is fitted at once and has no seed.{'' if few else more}"

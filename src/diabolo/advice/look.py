@@ -60,7 +60,7 @@ class Look:
             seen=len(x),
             kind=schema.kind,
             shape=schema.shape,
-            kinds=Counter(map(_kind, schema.columns)),
+            kinds=dict(Counter(map(_kind, schema.columns))),
             aside=dict(schema.dropped),
             gaps=float(missing.mean()),
             gappy=int((missing > 0).sum()),
@@ -83,13 +83,13 @@ class Look:
 
     def lines(self) -> list[tuple[str, str]]:
         """What was seen, in words."""
-        size = f"{self.rows:,} rows, {self.shape[0]} columns" + "".join(f" x {each}" for each in self.shape[1:])
-        kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
+        size = f"{self.rows:,} rows of {' x '.join(map(str, self.shape))} values"
+        kinds = ", ".join(f"{kind}: {count}" for kind, count in self.kinds.items())
         aside = f"; set aside: {', '.join(list(self.aside)[:8])}" if self.aside else ""
         looked = f" ({self.seen:,} of them looked at)" if self.seen < self.rows else ""
-        gaps = f"{self.gaps:.2%} of the values, in {self.gappy} columns" if self.gappy else "none"
+        gaps = f"{self.gaps:.2%} of the values, in {self.gappy} of {self.shape[0]} columns" if self.gappy else "none"
         ranged = [("range", f"{self.low:.4g} to {self.high:.4g}")] if self.low < self.high else []
-        common = f"{self.shared} directions hold more than chance would, {self.common:.0%} of the variance"
+        common = f"{self.common:.0%} of the variance, in {self.shared} directions that hold more than chance would"
         return [
             ("data", size + looked),
             ("columns", kinds + aside),

@@ -29,6 +29,14 @@ class Candidate:
     def name(self) -> str:
         return type(self.variant).__name__
 
+    @property
+    def linear(self) -> bool:
+        """Whether it is PCA."""
+        return isinstance(self.variant, Linear)
+
+    def __str__(self) -> str:
+        return " ".join([repr(self.variant), *(f"{name}={value}" for name, value in self.settings.items())])
+
 
 def candidates(look: Look, aim: str, want: str | None = None) -> list[Candidate]:
     """What to try, the advised one first; ``Linear`` is always among them.
@@ -37,15 +45,15 @@ def candidates(look: Look, aim: str, want: str | None = None) -> list[Candidate]
     >>> [each.name for each in candidates(few, "detect")]
     ['Linear', 'Masked', 'Denoising']
     """
-    settings = {"rounds": 5} if aim == "impute" else {}  # what PCA fills improves with every trip
-    linear = Candidate(Linear(latent=look.width), _for_linear(look), settings)
+    settings: list[dict[str, Any]] = [{"rounds": 5}, {}] if aim == "impute" else [{}]  # PCA may gain from more trips
+    linear = [Candidate(Linear(latent=look.width), _for_linear(look), each) for each in settings]
     first, *others = _usual(look, aim)
     if want is not None:
         first, others = _wanted(look, want), [first, *others]
-    distinct = list({each.name: each for each in (first, *others)}.values())[:3]
-    if linear.reasons and want is None:
-        return [linear, *distinct[:2]]
-    return [distinct[0], linear, *distinct[1:]]
+    distinct = [first, *(each for each in others if each.name != first.name)][:3]
+    if linear[0].reasons and want is None:
+        return [*linear, *distinct[:2]]
+    return [distinct[0], *linear, *distinct[1:]]
 
 
 def _for_linear(look: Look) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ def narrow(case: Case) -> Finding | None:
         return None
     return Finding(
         "narrow code",
-        f"With {case.numbers} numbers in the code {own.mean():.2g} of the variance of a value stays unexplained, with "
-        f"{count} in a linear autoencoder {wider.mean():.2g}.",
+        f"A code of {case.numbers} leaves {own.mean():.2g} of the variance of a value unexplained, one of {count} in a "
+        f"linear autoencoder {wider.mean():.2g}.",
         "What does not pass the code cannot be restored, judged or made anew.",
         f"Set variant.latent={count} or more.",
     )
