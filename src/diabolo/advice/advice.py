@@ -125,7 +125,7 @@ def _beats(one: Racer, other: Racer) -> bool:
 def _said(look: Look, ruled: Racer, best: Racer, taken: Racer, want: str | None) -> str:
     told = f"{taken.candidate}. "
     if want is not None:
-        beside = "beats it" if ruled.better else "does not beat it"
+        beside = "beats PCA" if ruled.better else "does not beat PCA"
         return f"{told}Codes are to be {want}, which PCA's are not; by the measure of the task it {beside}."
     if best.candidate.linear:
         more = f" Networks may gain from all {look.rows:,} rows: fit compares with PCA again, and says so."

@@ -59,8 +59,7 @@ def _new_values(schema: Schema, x: Tensor) -> Finding | None:
         return None
     return Finding(
         "values beyond the fit",
-        f"In {some(list(told))} a share of {_range(told)} of the values is outside the range, or none of the "
-        "categories, of the fit.",
+        f"In {some(list(told))} {_range(told, '.0%')} of the values are beyond the range or the categories of the fit.",
         "The model has never seen such values and guesses there.",
         "See whether codes or units have changed; if the data have, fit again with such rows.",
     )
@@ -74,7 +73,7 @@ def _gaps(schema: Schema, x: Tensor) -> Finding | None:
         return None
     return Finding(
         "new gaps",
-        f"In {some(list(told))}, which had no missing values in the fit, a share of {_range(told)} is missing.",
+        f"In {some(list(told))}, which had no missing values in the fit, {_range(told, '.0%')} are missing.",
         "A missing value is taken for the mean, which hides what is strange about a row.",
         "See why the values are missing; if they stay so, fit again with such rows.",
     )
@@ -126,7 +125,7 @@ def _new(column: Column, values: Tensor) -> float | None:
     return share if share > NEW else None
 
 
-def _range(told: dict[str, float]) -> str:
-    """The smallest and the largest figure."""
-    low, high = min(told.values(), key=abs), max(told.values(), key=abs)
-    return f"{high:.2g}" if len(told) == 1 else f"{low:.2g} to {high:.2g}"
+def _range(told: dict[str, float], form: str = ".3g") -> str:
+    """The smallest and the largest figure, if they differ."""
+    ends = [format(least(told.values(), key=abs), form) for least in (min, max)]
+    return " to ".join(dict.fromkeys(ends))
