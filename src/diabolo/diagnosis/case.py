@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from diabolo.trainer import Epoch
 
 ROWS = 2_000  # of the training rows, and of those held out
-VALUES = 2_000_000  # of either, so that images are looked at as quickly as tables
+VALUES = 500_000  # of either, so that images are looked at as quickly as tables
 
 
 @dataclass(frozen=True)

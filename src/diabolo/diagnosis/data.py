@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diabolo.diagnosis.case import Case
+from diabolo.diagnosis.case import ROWS, Case
 from diabolo.diagnosis.finding import Finding, some
 from diabolo.preparation.detection import detect
 from diabolo.preparation.survey import Profile, is_number
@@ -52,11 +52,10 @@ def likelihoods(case: Case) -> Finding | None:
 
 def pressed(case: Case) -> Finding | None:
     """Columns in which a few extreme values leave all others next to equal."""
-    names = [
-        column.name
-        for place, column in enumerate(case.schema.columns)
-        if column.kind == "number" and _is_pressed(case.train[:, place])
-    ]
+    if len(case.train) < FEWEST:
+        return None
+    pairs = zip(case.schema.columns, _are_pressed(case.train), strict=True)
+    names = [column.name for column, close in pairs if close and column.kind == "number"]
     if not names:
         return None
     return Finding(
@@ -100,8 +99,8 @@ def _asked(column: Column, prepared: Tensor, grid: bool) -> tuple[str, str] | No
         return None
     found = detect(_profile(values), kept=MOST_CODES)
     would = found[0].likelihood if isinstance(found, tuple) else "Normal"
-    if would not in UNSUITED.get(column.likelihood, ()) or (grid and would == "StudentT"):
-        return None  # most cells of an image may be of one colour: that makes no heavy tail
+    if would not in UNSUITED.get(column.likelihood, ()) or (grid and would != "Categorical"):
+        return None  # most cells of an image may be dark, and brightness is whole: that makes no tail and no count
     kinds = {"StudentT": "heavy-tailed", "NegativeBinomial": "counts", "Categorical": "0 and 1", "Normal": "numbers"}
     return "Bernoulli" if would == "Categorical" else would, kinds[would]
 
@@ -137,10 +136,12 @@ def _profile(values: np.ndarray) -> Profile:
     return profile
 
 
-def _is_pressed(prepared: Tensor) -> bool:
-    values = prepared.flatten()[:MANY]
-    values = values[~values.isnan()].double()
-    if len(values) < FEWEST:
-        return False
-    lowest, low, high, highest = torch.quantile(values, values.new_tensor([0.05, 0.25, 0.75, 0.95]))
-    return bool(low < high and highest - lowest < PRESSED) and len(values.unique()) > 10
+def _are_pressed(x: Tensor) -> list[bool]:
+    """Of each column, whether nearly all of many different values lie close together."""
+    values = x.transpose(0, 1).flatten(1)[:, :MANY]
+    ends = torch.nanquantile(
+        values[:, :: -(-values.shape[1] // ROWS)], values.new_tensor([0.05, 0.25, 0.75, 0.95]), dim=1
+    )
+    lowest, low, high, highest = ends
+    close = (low < high) & (highest - lowest < PRESSED)
+    return [bool(near) and len(each.unique()) > 10 for near, each in zip(close, values, strict=True)]

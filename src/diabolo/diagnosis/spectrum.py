@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
 WIDE = 512  # features from which fewer rows are looked at, since the work grows with the cube
-FEWER = 1000
+FEWER = 500
 FLOOR = 1e-3  # of a standard deviation, squared: what no direction tells is never taken to be less
 
 
@@ -37,7 +37,7 @@ class Spectrum:
 
     @classmethod
     def of(cls, features: Float[Tensor, "n width"]) -> Spectrum:
-        """The components of these rows; of wide ones, of the first 1,000."""
+        """The components of these rows; of wide ones, of the first 500."""
         rows = (features[:FEWER] if features.shape[1] > WIDE else features).double()
         mean, (n, width) = rows.mean(0), rows.shape
         rows = (rows - mean) / math.sqrt(n)
