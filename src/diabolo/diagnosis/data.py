@@ -15,7 +15,7 @@ from diabolo.schema import Column
 
 FEWEST = 50  # rows that the kind of a column is told from
 PRESSED = 0.01  # standard deviations that hold nine in ten values of a column pressed by a few others
-APART = 2.0  # an empty stretch of costs above that of nine in ten rows, as a multiple of these rows' way to the median
+APART = 2.5  # an empty stretch of costs above that of nine in ten rows, as a multiple of these rows' way to the median
 STRANGE, SEVERAL = 0.01, 8  # share and number of training rows beyond it: of sound ones fewer lie beyond such a stretch
 MANY = 100_000  # values of a column that are looked at
 MOST_CODES = 50  # different whole numbers that may be codes
