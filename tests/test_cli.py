@@ -418,3 +418,28 @@ def test_help_is_cheap_and_loads_nothing_heavy() -> None:
     spent = [run.stdout.splitlines()[-1].split() for run in runs]
     assert all(len(each) == 1 for each in spent)
     assert min(float(each[0]) for each in spent) < 0.35
+
+
+def test_choose_prints_a_command_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(table(60).drop_columns("broken"), tmp_path / "pump.csv")
+    out, _ = command("choose", "pump.csv", "--quiet")
+    assert "PCA itself" in out
+    words = out.splitlines()[-1].split()
+    assert words[:4] == ["diabolo", "fit", "detect", "pump.csv"]
+    command(*words[1:], "-p", "trainer.epochs=2")
+    told = json.loads(command("choose", "pump.csv", "--json")[0])
+    assert told["command"] == " ".join(words) and told["data"]["rows"] == 60
+    assert command("choose", "pump.csv", "--aim", "detekt", code=2)[1].startswith("Error: There is no aim 'detekt'")
+    assert "nowhere.csv" in command("choose", "nowhere.csv", code=3)[1]
+
+
+def test_findings_are_told_and_shown(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 20)) + 0.1 * rng.normal(size=(300, 20))
+    write(pa.table({f"x{j}": column for j, column in enumerate(rows.T)}), tmp_path / "wide.csv")
+    words = ("-p", "variant=Linear", "-p", "variant.latent=1")
+    _, err = command("fit", "embed", tmp_path / "wide.csv", "-o", tmp_path / "m.diabolo", *words)
+    assert "Found narrow code: A code of 1 leaves" in err
+    assert "narrow code:" in command("show", tmp_path / "m.diabolo")[0]
+    assert "narrow code" in json.loads(command("show", tmp_path / "m.diabolo", "--json")[0])["findings"]

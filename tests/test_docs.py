@@ -32,7 +32,17 @@ OF_THE_COMMAND_LINE = {
     "diabolo.drawing",
 }
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PAGES = ("index", "anomalies", "imputing", "denoising", "embedding", "clustering", "synthesizing", "judging")
+PAGES = (
+    "index",
+    "choosing",
+    "anomalies",
+    "imputing",
+    "denoising",
+    "embedding",
+    "clustering",
+    "synthesizing",
+    "judging",
+)
 READ = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//""")
 SET_UP = ("python3.11 -m venv", "pip install", "make ")  # made before any test runs; CI runs `make test`

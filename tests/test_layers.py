@@ -32,8 +32,9 @@ LAYERS = (
     ),
     ("grids", "images", "readers", "writers", "preparation"),
     ("manifest", "artifact", "checkpoints", "distributed", "trainer", "variants", "evidence", "thresholds", "scorer"),
+    ("diagnosis",),
     ("tasks",),
-    ("regions", "explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue"),
+    ("regions", "explain", "evaluate", "report", "plots", "export", "stream", "checks", "catalogue", "advice"),
     ("arguments", "cli", "console", "demo", "doctor", "drawing", "__main__"),
 )
 # joblib, scipy and threadpoolctl are scikit-learn's own dependencies.

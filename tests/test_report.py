@@ -203,6 +203,15 @@ def test_no_rows_and_no_anomalies_are_said(detector: AnomalyDetector, tmp_path: 
     assert 'id="blame"' not in html
 
 
+def test_what_is_known_of_the_fit_and_of_this_data(detector: AnomalyDetector, page: str, tmp_path: Path) -> None:
+    assert "Nothing was found that speaks against the fit" in plain(page)
+    narrow = AnomalyDetector("Linear", random_state=0).set_params(variant__latent=1)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 20)) + 0.1 * rng.normal(size=(300, 20))
+    told = plain(written(narrow.fit(rows), rows + 9.0, tmp_path))
+    assert "narrow code. A code of 1 leaves" in told and "shifted columns. The mean of 'x" in told
+
+
 def test_one_row_is_enough(detector: AnomalyDetector, new: pa.Table, tmp_path: Path) -> None:
     assert "1 of 1 row stands out" in written(detector, new.slice(119), tmp_path)
 

@@ -1,38 +1,35 @@
-"""Weights of rows: checked, and read as copies where they are whole numbers."""
+"""Weights of rows: whole ones are copies, others weigh, and impossible ones are refused."""
 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from diabolo.errors import InvalidParameter
-from diabolo.tasks.weights import counted, is_count, places_of, weights
+from diabolo.tasks.weights import checked, counted, is_count, places_of
 
-ROWS = np.arange(12.0).reshape(4, 3)
+ROWS = np.arange(8.0).reshape(4, 2)
 
 
 def test_whole_weights_are_copies() -> None:
-    weight = weights([2, 0, 1, 1], ROWS)
-    assert weight is not None and is_count(weight)
-    assert places_of(weight, 4).tolist() == [0, 0, 2, 3]
-    assert np.array_equal(counted(ROWS, weight), ROWS[[0, 0, 2, 3]])
+    weight = checked([2, 0, 1, 1], ROWS)
+    assert is_count(weight) and places_of(weight, 4).tolist() == [0, 0, 2, 3]
+    assert counted(ROWS, weight).tolist() == ROWS[[0, 0, 2, 3]].tolist()
+    assert counted(pa.table({"a": [1, 2, 3, 4]}), weight)["a"].to_pylist() == [1, 1, 3, 4]
 
 
-@pytest.mark.parametrize("given", [[0.5, 1, 1, 0], [1000, 1, 1, 0]])
-def test_other_weights_leave_out_and_weigh(given: list[float]) -> None:
-    weight = weights(given, ROWS)
-    assert weight is not None and not is_count(weight)
-    assert places_of(weight, 4).tolist() == [0, 1, 2]
+def test_other_weights_leave_out_those_of_none() -> None:
+    weight = checked([0.5, 0, 1, 1], ROWS)
+    assert not is_count(weight) and places_of(weight, 4).tolist() == [0, 2, 3]
+    assert not is_count(torch.full((4,), 11.0))  # so many copies are not made
 
 
-def test_without_weights_every_row_counts_once() -> None:
-    assert weights(None, ROWS) is None
-    assert places_of(None, 4).equal(torch.arange(4))
-    assert counted(ROWS, None) is ROWS
+def test_no_weights() -> None:
+    assert checked(None, ROWS) is None and counted(ROWS, None) is ROWS and places_of(None, 2).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("given", [[1, 1, 1], [-1, 1, 1, 1], [0, 0, 0, 1], [np.nan, 1, 1, 1]])
-def test_wrong_weights_are_refused(given: list[float]) -> None:
-    with pytest.raises(InvalidParameter):
-        weights(given, ROWS)
+def test_too_few_rows_of_weight() -> None:
+    with pytest.raises(InvalidParameter, match="At least 2"):
+        checked([1, 0, 0, 0], ROWS)

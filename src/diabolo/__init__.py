@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diabolo.advice import choose
     from diabolo.checks import check_task, check_variant
     from diabolo.errors import DiaboloError, DiaboloWarning
     from diabolo.tasks import load
@@ -41,6 +42,7 @@ __all__ = [
     "Variant",
     "check_task",
     "check_variant",
+    "choose",
     "load",
 ]
 
@@ -57,6 +59,7 @@ _HOME = {
     "Variant": "diabolo.variants",
     "check_task": "diabolo.checks",
     "check_variant": "diabolo.checks",
+    "choose": "diabolo.advice",
     "load": "diabolo.tasks",
 }
 

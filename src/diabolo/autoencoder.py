@@ -93,10 +93,14 @@ class Bound:
 
 
 class Bottleneck(nn.Module, ABC):
-    """What passes the waist: ``width`` numbers in on axis 1, ``latent`` numbers out on axis 1."""
+    """What passes the waist: ``width`` numbers in on axis 1, ``latent`` numbers out on axis 1.
+
+    ``choices`` is how many values a token can take, 0 where codes are numbers.
+    """
 
     width: int
     latent: int
+    choices: int = 0
     grid: bool = False  # whether it wants the encoder's grid of codes rather than one code per row
 
     @abstractmethod

@@ -46,7 +46,7 @@ class Epoch:
     """What an epoch came to: costs in nats per row, the last learning rate, seconds.
 
     ``costs`` are means over the epoch, with noise and penalties, while the weights moved; ``valid`` was measured at its
-    end, without. ``number`` counts from 1.
+    end, without. ``number`` counts from 1; ``setbacks`` the returns to a good state so far.
     """
 
     number: int
@@ -54,6 +54,7 @@ class Epoch:
     valid: dict[str, float] | None
     lr: float
     seconds: float
+    setbacks: int = 0
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,8 @@ class Training:
         valid = self._validate()
         now = self.progress
         costs = {name: value / (now.weight or 1.0) for name, value in now.sums.items()}
-        epoch = Epoch(now.epoch + 1, costs, valid, self._rate(now.step - 1), time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+        epoch = Epoch(now.epoch + 1, costs, valid, self._rate(now.step - 1), seconds, now.setbacks)
         self._count(epoch, sum((costs if valid is None else valid).values()))
         return epoch
 

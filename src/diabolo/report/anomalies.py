@@ -31,6 +31,7 @@ def page(findings: Findings, source: str, top: int) -> Page:
         _labelled(findings, findings.labels) if findings.labels is not None and findings.rows else None,
         model.comparison(detector),
         model.training(detector),
+        model.diagnosis(detector, findings.sample.table),
         model.columns(detector.preparation_.schema_, findings.gaps, *_sample(findings)),
         model.card(detector, _limits(detector), _facts(detector)),
     ]

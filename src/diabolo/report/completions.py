@@ -25,6 +25,7 @@ def page(completion: Completion, source: str) -> Page:
         _examples(completion) if completion.examples else None,
         model.comparison(imputer),
         model.training(imputer),
+        model.diagnosis(imputer, completion.sample.table),
         model.columns(completion.schema, completion.gaps, *_sample(completion)),
         model.card(imputer, _limits(completion), {"Rounds": str(imputer.rounds)}),
     ]

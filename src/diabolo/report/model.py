@@ -107,6 +107,19 @@ def _unlooped() -> Markup:
     return paragraph("This model was solved in closed form: there were no epochs, and there is no curve.")
 
 
+def diagnosis(task: Task, sample: Any) -> Section:
+    """What is known of the fit, and how a sample of this data differs from it."""
+    listed = [*task.diagnose(), *(task.diagnose(sample) if len(sample) else ())]
+    told = [
+        tag(
+            "li", tag("b", f"{each.name}. "), paragraph(each.seen, " ", each.why), paragraph("To change: ", each.change)
+        )
+        for each in listed
+    ]
+    good = paragraph("Nothing was found that speaks against the fit, and this data is like that of the fit.")
+    return Section("diagnosis", "Diagnosis", "Diagnosis of the fit", tag("ul", told) if told else good)
+
+
 def columns(schema: Schema, gaps: Gaps, sample: np.ndarray, marked: np.ndarray) -> Section:
     """The columns as the model reads them, with the sample (n, columns) of this data and the marked rows among it."""
     heads = ["column", "read as", "in the fit", "this data", "missing", "new"]

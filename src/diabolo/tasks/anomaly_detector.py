@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo.batches import Batch, Batches, Rows, contents, drawn, joined
+from diabolo.diagnosis import cost
 from diabolo.errors import InvalidParameter
 from diabolo.evidence import Evidence, pooled
 from diabolo.neighbours import GROUPS, Neighbours
@@ -169,8 +170,7 @@ class AnomalyDetector(OutlierMixin, Task):
 
     def _views(self, x: Tensor) -> dict[str, Tensor]:
         """The raw score of each view, shape (n,)."""
-        trip = self.autoencoder_(x)
-        views = {"surprise": trip.nll + sum(trip.code.costs.values())}
+        views = {"surprise": cost(self.autoencoder_(x))}
         return views if self.neighbours_ is None else views | {"distance": self.neighbours_(x)}
 
     def _verdict(self, x: Tensor) -> Tensor:

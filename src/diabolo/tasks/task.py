@@ -26,6 +26,7 @@ from torch import Tensor
 from diabolo import artifact
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches, Rows, contents, in_blocks
+from diabolo.diagnosis import Case, Finding, cost, disagreement, drifted, examined, looked_at
 from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter
 from diabolo.params import Fraction, Params, Seed
 from diabolo.preparation import Preparation, Streamed
@@ -34,7 +35,7 @@ from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
-from diabolo.tasks.weights import counted, is_count, places_of, weights
+from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
 from diabolo.variants import Linear, Variant, named
@@ -77,7 +78,7 @@ class Task(Params, ABC):
         """
         self.check_params()
         rows = self._rows(X, first=True)
-        weight = weights(sample_weight, rows)
+        weight = checked(sample_weight, rows)
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
@@ -99,7 +100,7 @@ class Task(Params, ABC):
     def _further(self, X: Any, sample_weight: Any) -> Rows:
         """Rows for a fitted task to learn from, prepared as those before."""
         rows = self.rows(X)
-        weight = weights(sample_weight, rows, fewest=1)
+        weight = checked(sample_weight, rows, fewest=1)
         self.dropped_rows_ = np.empty(0, np.int64)
         new = self._shuffled(self.preparation_.transform(rows), weight, mix(self.seed_, self.rows_seen_))
         self.rows_seen_ += new.rows
@@ -114,6 +115,7 @@ class Task(Params, ABC):
         self.linear_ = self._beside(train)
         self._calibrate(train, held_out)
         self.comparison_ = self._compared(held_out)
+        self.findings_ = self._examined(train, held_out)
         self.card_ = self._card(train.rows, held_out.rows if held_out is not train else 0)
         self._keep_probe(held_out)
 
@@ -235,6 +237,39 @@ class Task(Params, ABC):
         figures = {"deep": float(deep.mean()), "linear": float(linear.mean()), "difference": gap, "error": error}
         return {"measure": self.measure, "rows": len(x), **figures, "better": better}
 
+    def _examined(self, train: Batches, held_out: Batches) -> tuple[Finding, ...]:
+        """What a look at the finished fit finds."""
+        rows = [looked_at(each, self.preparation_.schema_, self.seed_) for each in (train, held_out)]
+        held = None if held_out is train else rows[1]
+        chosen, epochs = frozenset(self.likelihoods or ()), (self.trainer or Trainer()).epochs
+        case = Case(self.preparation_.schema_, self.autoencoder_, rows[0], held, self.history_, chosen, epochs)
+        with seeded(self.seed_), torch.inference_mode():
+            return examined(case)
+
+    def diagnose(self, X: Any = None, *, refits: int = 0) -> tuple[Finding, ...]:
+        """What should be known of this fit, each with its figures, why it matters and what to change; often nothing.
+
+        Without ``X`` it is what the end of ``fit`` found, which the model file keeps too. With ``X`` it is how these
+        rows differ from those of the fit. ``refits`` fits to ``X`` so many times anew, with other seeds, and says
+        whether these fits agree on which rows are costly. Raises InvalidParameter for ``refits`` without ``X``.
+        """
+        check_is_fitted(self, "autoencoder_")
+        if X is None:
+            if refits:
+                raise InvalidParameter(f"refits={refits} needs rows to learn from: diagnose(X, refits={refits}).")
+            return self.findings_
+        x = self._prepared(X)
+        found = drifted(self.preparation_.schema_, x)
+        if not refits:
+            return found
+        others = (clone(self).set_params(random_state=self.seed_ + 1 + i).fit(X) for i in range(refits))
+        told = disagreement([each.costs(X) for each in (self, *others)])
+        return found if told is None else (*found, told)
+
+    def costs(self, X: Any) -> np.ndarray:
+        """What the autoencoder pays for each row, -log p and the costs of its code, in nats, shape (n,)."""
+        return self._each(self._prepared(X), lambda x: cost(self.autoencoder_(x))).numpy()
+
     def _keep_probe(self, held_out: Batches) -> None:
         """A few rows and what the task says of them, to be said again wherever the model file is loaded."""
         self.probe_ = next(held_out.ordered(PROBE)).x[:PROBE].clone()
@@ -254,6 +289,7 @@ class Task(Params, ABC):
             "columns": [column.name for column in schema.columns],
             "set aside": dict(schema.dropped),
             "comparison": self.comparison_,
+            "findings": Finding.entry_of(self.findings_),
             "seed": self.seed_,
             "fitted": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": dict(versions()),
@@ -308,7 +344,7 @@ class Task(Params, ABC):
         self.history_ = [Epoch(**epoch) for epoch in manifest["history"]]
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
         self.rows_seen_ = self.card_["data"]["seen"]
-        self.comparison_ = self.card_["comparison"]
+        self.comparison_, self.findings_ = self.card_["comparison"], Finding.all_of(self.card_["findings"])
         self.autoencoder_ = _rebuilt(self._variant(), schema, _group(tensors, "autoencoder"))
         self.linear_ = _rebuilt(Linear(latent=self._variant().latent), schema, _group(tensors, "linear"))
         self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()

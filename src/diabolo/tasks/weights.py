@@ -1,4 +1,4 @@
-"""Weights: how much each row of a fit counts. Whole numbers count copies of their rows; others weigh them."""
+"""Weights of rows: how often each is learned from, or how much it counts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from diabolo.readers import Source
 COPIES = 10  # copies per row, on average, up to which whole weights repeat rows; beyond, they weigh them
 
 
-def weights(sample_weight: Any, rows: np.ndarray | pa.Table | Source, fewest: int = 2) -> Tensor | None:
-    """One weight per row (n,), checked. Raises InvalidParameter, also where fewer than ``fewest`` rows count."""
+def checked(sample_weight: Any, rows: np.ndarray | pa.Table | Source, fewest: int = 2) -> Tensor | None:
+    """One weight per row, at least ``fewest`` of them above 0; None where none are given. Raises InvalidParameter."""
     if sample_weight is None:
         return None
     if isinstance(rows, Source):
         raise InvalidParameter(f"sample_weight belongs to rows in memory. Read {rows.name} first and pass its table.")
     try:
-        checked = _check_sample_weight(sample_weight, np.empty((len(rows), 1)), ensure_non_negative=True)
+        told = _check_sample_weight(sample_weight, np.empty((len(rows), 1)), ensure_non_negative=True)
     except ValueError as error:
         raise InvalidParameter(str(error)) from None
-    if (checked > 0).sum() < fewest:
+    if (told > 0).sum() < fewest:
         raise InvalidParameter(f"At least {fewest} of the rows must have a sample_weight above 0 to learn from.")
-    return torch.as_tensor(checked, dtype=torch.float32)
+    return torch.as_tensor(told, dtype=torch.float32)
 
 
 def is_count(weight: Tensor) -> bool:

@@ -1,0 +1,70 @@
+"""Advice: which variant suits a data set and an aim, by rules of the field, and whether a race bears them out.
+
+X --sample--> Look --rules--> candidates --race, cross-validated, beside PCA--> Advice
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from diabolo.advice.advice import Advice
+from diabolo.advice.look import Look, sampled
+from diabolo.advice.race import FOLDS, Racer, raced
+from diabolo.advice.rules import WANTS, Candidate, candidates
+from diabolo.errors import InvalidData, InvalidParameter, suggestion
+from diabolo.tasks import TASKS
+
+__all__ = ["FEWEST", "Advice", "Candidate", "Look", "Racer", "candidates", "choose", "raced"]
+
+FEWEST = 30  # rows that a race can be run on
+
+
+def choose(
+    X: Any,
+    aim: str = "detect",
+    *,
+    want: str | None = None,
+    seed: int = 0,
+    on_step: Callable[[str], None] | None = None,
+) -> Advice:
+    """Which variant to take for ``X`` and ``aim``, why, and how it does beside PCA (the variant ``Linear``).
+
+    ``X`` is what ``fit`` takes, or a Source; ``aim`` a task as the command line names it: detect, impute, denoise,
+    embed, cluster or synthesize. ``want`` is None, or a property that codes should have: "interpretable" or "stable".
+    The race is short, on a sample of the rows; ``on_step`` is told each step of it. Raises InvalidParameter for an
+    unknown aim or want, InvalidData for fewer than 30 rows or rows that cannot be learned from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from diabolo import choose
+    >>> dice = np.random.default_rng(0)
+    >>> rows = dice.normal(size=(120, 2)) @ dice.normal(size=(2, 8)) + 0.1 * dice.normal(size=(120, 8))
+    >>> advice = choose(rows, "embed")
+    >>> advice.variant, advice.command("sensors.csv")
+    (Linear(latent=2), 'diabolo fit embed sensors.csv -o sensors.diabolo -p variant=Linear -p variant.latent=2')
+    """
+    _known("aim", aim, TASKS)
+    if want is not None:
+        _known("want", want, WANTS)
+    rows, total = sampled(X)
+    if len(rows) < FEWEST:
+        name = f"{getattr(X, 'name', X)} has" if isinstance(X, (str, Path)) or hasattr(X, "batches") else "There are"
+        raise InvalidData(f"{name} {len(rows)} rows; at least {FEWEST} are needed to compare variants. Take Linear.")
+    look = Look.of(rows, total)
+    chosen = candidates(look, aim, want)
+    return Advice.of(look, aim, want, chosen, raced(rows, look, aim, chosen, seed, on_step))
+
+
+def steps(aim: str) -> int:
+    """At most how many fits a race takes."""
+    return FOLDS * (4 + (aim == "impute"))
+
+
+def _known(what: str, given: str, known: Any) -> None:
+    if given not in known:
+        raise InvalidParameter(
+            f"There is no {what} {given!r}.{suggestion(given, known)} There are: {', '.join(known)}."
+        )

@@ -1,0 +1,110 @@
+"""Race: candidates and PCA fitted to the same folds of the same rows and judged by the task's own measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from diabolo.advice.look import Look, taken
+from diabolo.advice.rules import Candidate
+from diabolo.randomness import seeded
+from diabolo.readers import Rows
+from diabolo.tasks import TASKS
+from diabolo.tasks.task import Task
+from diabolo.trainer import Trainer
+
+FOLDS = 3
+ROWS, VALUES = 3_000, 150_000  # of the sample, so that a race takes no more than a minute
+EPOCHS, BATCH = 60, 64  # small batches, so that few rows make enough steps
+
+
+@dataclass(frozen=True)
+class Racer:
+    """How a candidate did: its mean ``cost`` for a held-out row, and the ``difference`` from PCA with its ``error``.
+
+    The error is the larger of the standard errors over rows and over folds.
+    """
+
+    candidate: Candidate
+    costs: np.ndarray  # (folds, rows of a fold)
+    difference: float
+    error: float
+
+    @property
+    def cost(self) -> float:
+        return float(self.costs.mean())
+
+    @property
+    def better(self) -> bool:
+        """Whether it beats PCA beyond two errors."""
+        return self.difference < -2 * self.error
+
+    @property
+    def verdict(self) -> str:
+        if not self.error and not self.difference:
+            return "PCA itself"
+        return "better" if self.better else "worse" if self.difference > 2 * self.error else "no different"
+
+
+def raced(
+    rows: Rows,
+    look: Look,
+    aim: str,
+    candidates: Sequence[Candidate],
+    seed: int = 0,
+    on_step: Callable[[str], None] | None = None,
+) -> list[Racer]:
+    """Every candidate on every fold, in the order given; folds hold the same rows for all.
+
+    Differences are those from the best ``Linear`` of the candidates.
+    """
+    few = taken(rows, np.arange(min(len(rows), ROWS, max(300, VALUES // look.columns))))
+    order = np.random.default_rng(seed).permutation(len(few))[: len(few) // FOLDS * FOLDS]
+    folds = order.reshape(FOLDS, -1)
+    settings = _fixed(few, aim, seed)
+    costs = np.empty((len(candidates), *folds.shape))
+    for number, fold in enumerate(folds):
+        others = np.delete(folds, number, 0).flatten()
+        for place, each in enumerate(candidates):
+            if on_step is not None:
+                on_step(f"{each.name}, fold {number + 1} of {FOLDS}")
+            task = made(aim, each, seed).set_params(**settings)
+            costs[place, number] = _judged(task, taken(few, others), taken(few, fold))
+    base = min((own for own, each in zip(costs, candidates, strict=True) if each.linear), key=np.mean)
+    return [Racer(each, own, *apart(own, base)) for own, each in zip(costs, candidates, strict=True)]
+
+
+def made(aim: str, candidate: Candidate, seed: int | None = None, *, short: bool = True) -> Task:
+    """The task with the candidate's variant, trained as in a race or, if not ``short``, as usual."""
+    settings: dict[str, Any] = {"variant": candidate.variant, "random_state": seed, **candidate.settings}
+    return TASKS[aim](**settings, trainer=Trainer(epochs=EPOCHS, batch_size=BATCH) if short else None)
+
+
+def apart(costs: np.ndarray, base: np.ndarray) -> tuple[float, float]:
+    """How much more (folds, rows) cost than those of another, and the error of that.
+
+    >>> apart(np.array([[1.0, 2.0], [2.0, 3.0]]), np.zeros((2, 2)))
+    (2.0, 0.5)
+    """
+    each = costs - base
+    by_row, by_fold = each.std(ddof=1) / np.sqrt(each.size), each.mean(1).std(ddof=1) / np.sqrt(len(each))
+    return float(each.mean()), float(max(by_row, by_fold))
+
+
+def _judged(task: Task, train: Rows, held_out: Rows) -> np.ndarray:
+    """What each held-out row costs the task; equal seeds hide, swap or disturb the same values for all."""
+    x = task.fit(train).preparation_.transform(held_out)
+    with seeded(task.seed_), torch.inference_mode():
+        costs, _ = task._trial(x)
+    return costs.double().numpy()
+
+
+def _fixed(rows: Rows, aim: str, seed: int) -> dict[str, Any]:
+    """What all candidates have in common: clusters are compared where there are as many of them."""
+    if aim != "cluster":
+        return {}
+    return {"clusters": TASKS[aim]("Linear", random_state=seed).fit(rows).clusters_}
