@@ -83,6 +83,19 @@ def test_counts_and_flags_have_the_bits_of_their_probabilities() -> None:
     )  # of a draw
 
 
+def test_a_lattice_has_the_bits_of_its_probabilities() -> None:
+    """A discretised likelihood is asked for no interval, and its step is that of the values."""
+    rows = 3 + 0.5 * np.random.default_rng(0).binomial(12, [0.5, 0.2, 0.8], size=(800, 3))
+    embedder = dull(rows, likelihoods={"*": "DiscretisedLogistic"})
+    x = embedder.preparation_.transform(rows)
+    with torch.no_grad():
+        told = embedder.autoencoder_.decoder(torch.zeros(len(x), 8))
+        nats = embedder.autoencoder_.likelihood.errors(told, x).mean()
+    found = compression(embedder, rows, samples=1)
+    assert found.bits == pytest.approx(float(nats) / math.log(2), abs=1e-3) and found.raw == 8
+    assert found.bits == pytest.approx(compression(embedder, rows, precision=0.5, samples=1).bits, abs=1e-3)
+
+
 def test_others_are_as_large_as_they_say(normal: np.ndarray) -> None:
     found = compression(dull(normal), normal, precision=1.0, samples=1)
     whole = np.rint(normal).astype(int)

@@ -108,7 +108,7 @@ def test_hidden_units_that_died() -> None:
 @pytest.mark.parametrize("variant", [LFQ(weight=0.0), SimVQ(heads=1, codes=256), DiscreteVAE(), FSQ()])
 def test_a_codebook_that_collapsed(variant: LFQ) -> None:
     trainer = Trainer(epochs=10, batch_size=64, lr=0.3)
-    fitted = Embedder(variant, trainer=trainer, random_state=0).fit(factors())
+    fitted = Denoiser(variant, trainer=trainer, random_state=0).fit(factors())
     assert "codebook collapse" in names(fitted)
 
 

@@ -703,3 +703,8 @@ class TestLattices:
         columns = Preparation(likelihoods=chosen).fit(images).schema_.columns
         assert [column.likelihood for column in columns] == ["LogisticMixture", "Laplace", "LogisticMixture"]
         assert [column.step for column in columns] == [1.0, 0.0, 1.0]
+
+
+def test_texts_that_are_all_numbers_are_ids() -> None:
+    rows = pa.table({"code": [f"{each:04}" for each in range(300)], "x": np.arange(300.0)})
+    assert Preparation().fit(rows).schema_.dropped == {"code": "an id: nearly every row has its own value"}

@@ -93,14 +93,10 @@ class Bound:
 
 
 class Bottleneck(nn.Module, ABC):
-    """What passes the waist: ``width`` numbers in on axis 1, ``latent`` numbers out on axis 1.
-
-    ``choices`` is how many values a token can take, 0 where codes are numbers.
-    """
+    """What passes the waist: ``width`` numbers in on axis 1, ``latent`` numbers out on axis 1."""
 
     width: int
     latent: int
-    choices: int = 0
     grid: bool = False  # whether it wants the encoder's grid of codes rather than one code per row
 
     @abstractmethod

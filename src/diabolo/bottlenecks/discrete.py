@@ -41,7 +41,6 @@ class FiniteScalar(Discrete):
         if not levels or min(levels) < 2:
             raise InvalidParameter(f"levels must be one or more ints >= 2. Got {list(levels)}.")
         self.width = self.latent = len(levels)
-        self.choices = max(levels)
         self.register_buffer("levels", torch.tensor(list(levels)), persistent=False)
 
     def forward(self, h: Float[Tensor, "n latent *grid"]) -> Code:
@@ -96,7 +95,7 @@ class LookupFree(Discrete):
                 f"A token must have at most {MOST_BITS} signs. Got latent = {latent} in {heads} tokens: raise heads."
             )
         self.width = self.latent = latent
-        self.heads, self.commitment, self.choices = heads, commitment, 2**bits
+        self.heads, self.commitment = heads, commitment
         self.register_buffer("values", 2 ** torch.arange(bits), persistent=False)
 
     def forward(self, h: Float[Tensor, "n latent *grid"]) -> Code:
@@ -155,7 +154,7 @@ class Categorical(Discrete):
         hard: bool = True,
     ) -> None:
         super().__init__()
-        self.width, self.latent, self.choices = heads * codes, latent, codes
+        self.width, self.latent = heads * codes, latent
         self.codes, self.heads, self.weight, self.hard = codes, heads, weight, hard
         self.temperature = temperature if isinstance(temperature, Anneal) else Anneal(temperature, temperature, 0)
         self.codebook = nn.Parameter(torch.randn(heads, codes, part_of(latent, heads)))

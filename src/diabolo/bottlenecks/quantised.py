@@ -61,7 +61,6 @@ class Nearest(Discrete, ABC):
         part_of(latent, heads)
         self.width = self.latent = latent
         self.codes, self.heads, self.commitment, self.learned = codes, heads, commitment, learned
-        self.choices = codes
         self.register_buffer("counts", torch.zeros(heads, codes))  # points per code and batch, a running mean
 
     @abstractmethod
@@ -236,7 +235,6 @@ class Residual(Discrete):
     ) -> None:
         super().__init__()
         self.width = self.latent = latent
-        self.choices = codes
         parts = [Quantised(latent, codes, update=update, commitment=commitment) for _ in range(stages)]
         self.stages = nn.ModuleList(parts)
 

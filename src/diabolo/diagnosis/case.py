@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diabolo.autoencoder import Autoencoder, Bottleneck, Reconstruction
+from diabolo.autoencoder import Autoencoder, Reconstruction
 from diabolo.batches import Batches
+from diabolo.bottlenecks import Discrete
 from diabolo.diagnosis.spectrum import Spectrum
 from diabolo.networks import Features, turns
 from diabolo.networks.dense import REACH
@@ -78,8 +79,10 @@ class Case:
         return stack
 
     @property
-    def bottleneck(self) -> Bottleneck:
-        return self.member.bottleneck
+    def choices(self) -> int:
+        """How many values a token can take, 0 where codes are numbers."""
+        bottleneck = self.member.bottleneck
+        return max(bottleneck.letters) if isinstance(bottleneck, Discrete) else 0
 
     @property
     def numbers(self) -> int:

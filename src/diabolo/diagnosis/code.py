@@ -23,7 +23,7 @@ USED = 0.1  # of the choices of a token: perplexity beyond 1, over that of even 
 def narrow(case: Case) -> Finding | None:
     """More numbers in the code would help: a linear autoencoder with as many as columns share loses half as much."""
     count = case.spectrum.shared
-    if case.bottleneck.choices or not case.has_numbers or len(case.judged) < FEWEST or count <= case.numbers:
+    if case.choices or not case.has_numbers or len(case.judged) < FEWEST or count <= case.numbers:
         return None
     told = case.spectrum.restored(case.features(case.judged), count, case.hidden)
     own, wider = case.restored.double(), case.apart(case.judged, told).double()
@@ -74,7 +74,7 @@ def collapsed(case: Case) -> Finding | None:
 def dead_numbers(case: Case) -> Finding | None:
     """Most numbers of the code never move."""
     code = case.trip.code
-    if case.bottleneck.choices or code.posterior is not None or not case.history or len(case.judged) < FEWEST:
+    if case.choices or code.posterior is not None or not case.history or len(case.judged) < FEWEST:
         return None
     codes = torch.cat([code.z, case.autoencoder.encode(case.train).z]).flatten(1)
     dead = int((codes.var(0) < STILL).sum())
@@ -108,7 +108,7 @@ def dead_units(case: Case) -> Finding | None:
 
 def unused_tokens(case: Case) -> Finding | None:
     """A codebook of which hardly any vector is used."""
-    tokens, choices = case.trip.code.tokens, min(case.bottleneck.choices, len(case.judged) // 4)
+    tokens, choices = case.trip.code.tokens, min(case.choices, len(case.judged) // 4)
     if tokens is None or choices < 2:
         return None
     perplexity = torch.stack([_perplexity(each) for each in tokens.unbind(1)]).mean().item()
@@ -117,7 +117,7 @@ def unused_tokens(case: Case) -> Finding | None:
     return Finding(
         "codebook collapse",
         f"The tokens of {len(tokens):,} rows are used as evenly as {perplexity:.1f} choices would be, of "
-        f"{case.bottleneck.choices}.",
+        f"{case.choices}.",
         "Codes then hardly differ between rows, whatever the size of the codebook.",
         "Lower trainer.lr or the price of the code (variant.commitment, variant.beta), or take variant=FSQ, which has "
         "no codebook to learn.",

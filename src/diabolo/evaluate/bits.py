@@ -58,8 +58,8 @@ def compression(
     A density has no bits of its own. Numbers are therefore rounded to multiples of ``precision``, in the user's units,
     one for all or one by column, and the model is asked for the probability of the interval around each: ``-log p`` of
     a value drawn from it, less the logarithm of its width, is as much or more (Theis et al., 2016, arXiv:1511.01844).
-    Half the precision costs one bit more per value, of the model and of what it is compared with. Counts, categories
-    and booleans have probabilities, and no precision.
+    Half the precision costs one bit more per value, of the model and of what it is compared with. Counts, categories,
+    booleans and numbers on a lattice (those of ``DiscretisedLogistic``) have probabilities, and take no precision.
 
     ``raw`` is the smallest whole number (8 to 64 bits per column) that holds each column's rounded values, ``zlib`` and
     ``lzma`` those packed at the highest level, rows first or columns first, whichever is smaller. The model itself, the
@@ -100,9 +100,9 @@ def _check(x: Tensor, columns: tuple[Column, ...]) -> None:
 
 
 def _steps(columns: tuple[Column, ...], precision: float | Mapping[str, float] | None) -> list[float]:
-    """The precision of each column in the user's units; 1 where values are whole."""
+    """The precision of each column in the user's units; that of a lattice is its own, and 1 where values are whole."""
     chosen = precision if isinstance(precision, Mapping) else {column.source: precision for column in columns}
-    steps = [chosen.get(column.source) if column.kind == "number" else 1.0 for column in columns]
+    steps = [chosen.get(column.source) if _dense(column) else column.step or 1.0 for column in columns]
     for column, step in zip(columns, steps, strict=True):
         if step is None or not 0 < step < math.inf:
             raise InvalidParameter(
@@ -112,12 +112,22 @@ def _steps(columns: tuple[Column, ...], precision: float | Mapping[str, float] |
     return [float(step) for step in steps if step is not None]
 
 
+def _dense(column: Column) -> bool:
+    """Whether the values of the column have a density instead of probabilities."""
+    return column.kind == "number" and not column.step
+
+
+def _first(column: Column) -> float:
+    """The value from which steps are counted."""
+    return column.low if column.step else 0.0
+
+
 def _rounded(x: Tensor, columns: tuple[Column, ...], steps: list[float]) -> Int[np.ndarray, "n columns *grid"]:
     """Every value as a whole number of steps."""
     values = x.double().numpy().copy()
     for place, (column, step) in enumerate(zip(columns, steps, strict=True)):
         if column.kind == "number":
-            values[:, place] = (values[:, place] * column.scale + column.center) / step
+            values[:, place] = (values[:, place] * column.scale + column.center - _first(column)) / step
     return np.rint(values).astype(np.int64)
 
 
@@ -127,10 +137,11 @@ def _within(
     """A prepared value from the interval of each whole number, and the sum of the logarithms of widths per row."""
     x, width = torch.from_numpy(whole).double(), 0.0
     for place, (column, step) in enumerate(zip(columns, steps, strict=True)):
-        if column.kind == "number":
-            anywhere = torch.rand(x[:, place].shape, dtype=torch.float64) - 0.5
-            x[:, place] = ((x[:, place] + anywhere) * step - column.center) / column.scale
+        if _dense(column):
+            x[:, place] += torch.rand(x[:, place].shape, dtype=torch.float64) - 0.5
             width += math.log(step / column.scale) * x[0, place].numel()
+        if column.kind == "number":
+            x[:, place] = (x[:, place] * step + _first(column) - column.center) / column.scale
     return x.float(), width
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diabolo.batches import in_blocks
 from diabolo.errors import InvalidData, InvalidParameter, suggestion
+from diabolo.grids import cells
 from diabolo.plots.canvas import Figure
 from diabolo.plots.decoded import atlas, interpolations, reconstructions, traversals
 from diabolo.plots.maps import MOST, By, latent_map
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from diabolo.readers import Source
     from diabolo.tasks.task import Task
 
+VALUES = 1 << 26  # held in memory
 FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 
 
@@ -33,7 +35,8 @@ def picture(
     by: By = "pca",
     shape: Sequence[int] | None = None,
 ) -> Figure:
-    """The figure ``what`` of ``PICTURES``, of a fitted task and at most 10,000 rows of ``source``, drawn at random.
+    """The figure ``what`` of ``PICTURES``, of a fitted task and at most 10,000 rows of ``source`` (of large
+    images fewer, 2^26 values), drawn at random.
 
     ``labels`` names a column that colours a map, ``by`` says how it is made. Raises InvalidParameter for another name,
     and whatever the figure raises.
@@ -91,11 +94,12 @@ def _curve(task: Task, rows: pa.Table, **rest: Any) -> Figure:
 
 
 def _some(source: Source) -> pa.Table:
-    """At most 10,000 rows of a source, drawn in one walk, in their order."""
+    """At most 10,000 rows of a source, of large images fewer, drawn in one walk, in their order."""
     dice, kept, luck = np.random.default_rng(0), source.schema.empty_table(), np.empty(0)
+    most = min(MOST, max(1, VALUES // cells(source.schema)))
     for batch in source.batches():
         kept, luck = pa.concat_tables([kept, pa.table(batch)]), np.append(luck, dice.random(len(batch)))
-        lucky = np.sort(np.argsort(luck, kind="stable")[:MOST])
+        lucky = np.sort(np.argsort(luck, kind="stable")[:most])
         kept, luck = kept.take(pa.array(lucky)), luck[lucky]
     if not len(kept):
         raise InvalidData(f"{source.name} has no rows to draw.")

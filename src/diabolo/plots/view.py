@@ -12,8 +12,9 @@ from torch import Tensor
 
 from diabolo.batches import in_blocks
 from diabolo.errors import InvalidData, InvalidParameter
-from diabolo.grids import pixels
-from diabolo.tasks.task import outputs
+from diabolo.grids import stacked
+from diabolo.schema import Schema
+from diabolo.tasks.codes import outputs
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,7 +34,7 @@ class View:
 
     def __init__(self, task: Task, X: Any, shape: Sequence[int] | None = None) -> None:
         self.task, self.schema = task, task.preparation_.schema_
-        self.rows = _own(task.rows(X), self.schema.sources)
+        self.rows = _own(task.rows(X), self.schema)
         self.x = task.preparation_.transform(self.rows)
         self.shape = _checked(shape, self.rows, self.schema.grid)
         if not len(self.x):
@@ -97,10 +98,7 @@ class View:
         return images if images.ndim == 3 else images.sum(3)
 
     def _images(self, rows: Any) -> np.ndarray:
-        if isinstance(rows, np.ndarray):
-            numbers = rows
-        else:
-            numbers = pixels(rows, self.schema) if self.schema.grid else _numbers(rows)
+        numbers = rows if isinstance(rows, np.ndarray) else _numbers(rows)
         shaped = numbers.reshape(len(numbers), *self.shape).astype(np.float64)  # type: ignore[misc]
         if shaped.ndim == 3:
             return shaped
@@ -129,11 +127,13 @@ def _checked(shape: Sequence[int] | None, rows: Any, grid: tuple[int, ...]) -> t
     return tuple(shape)
 
 
-def _own(rows: Any, sources: Sequence[str]) -> Any:
-    """The columns of the fit in their order; a table may hold others."""
-    return (
-        rows if isinstance(rows, np.ndarray) else rows.select([name for name in sources if name in rows.column_names])
-    )
+def _own(rows: Any, schema: Schema) -> Any:
+    """The columns of the fit in their order, an array where rows lie on a grid; a table may hold others."""
+    if isinstance(rows, np.ndarray):
+        return rows
+    if schema.grid:
+        return stacked(rows, schema.sources, schema.grid)
+    return rows.select([name for name in schema.sources if name in rows.column_names])
 
 
 def _numbers(rows: pa.Table) -> np.ndarray:

@@ -157,7 +157,7 @@ class Preparation(Params):
                 found[profile.name] = IGNORED
                 continue
             if likelihood is None and is_spoiled(profile):
-                raise _spoiled(profile.name, rows, where)
+                _refuse_spoiled(profile.name, rows, where)
             found[profile.name] = _aside(field) or detect(profile, self.categories, likelihood)
         unread = rows.set_aside if isinstance(rows, Source) else {}
         return _schema(self._measured(found, profiles, chosen) | dict(unread), tuple(fields.names))
@@ -389,14 +389,19 @@ def _of_type(table: pa.Table, like: Any) -> Any:
     return type(like)(table) if library == "polars" else table
 
 
-def _spoiled(name: str, rows: pa.Table | Source, where: Where) -> InvalidData:
-    """The error that points at the first text in a column of numbers, found in a second pass where there can be one."""
+def _refuse_spoiled(name: str, rows: pa.Table | Source, where: Where) -> None:
+    """Raise InvalidData that points at the first text among numbers, found in a second pass where there can be one.
+
+    Where all are numbers they are texts on purpose, such as 0042.
+    """
     place = ""
     if not (isinstance(rows, Source) and rows.once):
-        texts = (text for batch in _batches(rows) for text in words(batch.column(name)).to_pylist())
-        row, text = next((row, text) for row, text in enumerate(texts) if text is not None and not is_number(text))
-        place = f"{where(row)}, column {name!r}: {text!r:.80} is not a number. "
-    return InvalidData(
+        texts = enumerate(text for batch in _batches(rows) for text in words(batch.column(name)).to_pylist())
+        found = next(((row, text) for row, text in texts if text is not None and not is_number(text)), None)
+        if found is None:
+            return
+        place = f"{where(found[0])}, column {name!r}: {found[1]!r:.80} is not a number. "
+    raise InvalidData(
         f"{place}Column {name!r} holds numbers with some text among them. Correct the text, or write NA where a value "
         f"is missing; if they are codes, pass likelihoods={{{name!r}: 'Categorical'}}."
     )

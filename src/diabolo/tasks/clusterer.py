@@ -16,10 +16,11 @@ from torch import Tensor
 from diabolo.batches import Batch, Batches, drawn, in_blocks
 from diabolo.params import Count
 from diabolo.readers import Source
+from diabolo.tasks.codes import codes
 from diabolo.tasks.groups import Groups
 from diabolo.tasks.measures import missed
 from diabolo.tasks.mixture import STARTS, Mixture, fewest
-from diabolo.tasks.task import TRIALS, Task, beside, codes
+from diabolo.tasks.task import TRIALS, Task, beside
 from diabolo.variants import Variant
 
 CLUSTERED = 20_000  # training rows that clusters are found among

@@ -14,8 +14,9 @@ from torch import Tensor
 from diabolo.batches import Batches
 from diabolo.errors import SchemaMismatch
 from diabolo.preparation.fields import framed
+from diabolo.tasks.codes import outputs
 from diabolo.tasks.measures import missed
-from diabolo.tasks.task import Task, beside, outputs
+from diabolo.tasks.task import Task, beside
 from diabolo.variants import Variant
 
 

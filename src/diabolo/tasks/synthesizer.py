@@ -23,8 +23,9 @@ from diabolo.params import Count
 from diabolo.priors import Autoregressive
 from diabolo.randomness import seeded, uniform_like
 from diabolo.schema import Column
+from diabolo.tasks.codes import codes, outputs, places
 from diabolo.tasks.mixture import Mixture, fewest
-from diabolo.tasks.task import TRIALS, Task, codes, outputs, places
+from diabolo.tasks.task import TRIALS, Task
 from diabolo.variants import Variant
 
 LEARNED = 20_000  # training rows whose codes the prior is fitted to

@@ -35,6 +35,7 @@ from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
+from diabolo.tasks.codes import codes
 from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
@@ -420,29 +421,10 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow")}
 
 
-def codes(autoencoder: Autoencoder, x: Tensor) -> Tensor:
-    """The codes of prepared rows, one row of numbers each."""
-    return in_blocks(x, lambda block: autoencoder.encode(block).z.flatten(1))
-
-
-@torch.inference_mode()
-def outputs(autoencoder: Autoencoder, z: Tensor) -> Tensor:
-    """What the decoder makes of codes (n, numbers), for the likelihood to read. Raises InvalidParameter."""
-    if not isinstance(autoencoder, Autoencoder):
-        raise InvalidParameter("An ensemble has no one code to decode. Fit with variant.members=1.")
-    told: Tensor = autoencoder.decoder(z.reshape(len(z), autoencoder.bottleneck.latent, *places(autoencoder)))
-    return told
-
-
 def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBatch:
     """The batch with the columns ``added`` behind its own, in place of older ones of their names."""
     kept = {name: batch[name] for name in batch.schema.names if name not in added}
     return pa.RecordBatch.from_pydict({**kept, **added})
-
-
-def places(autoencoder: Autoencoder) -> tuple[int, ...]:
-    """The grid of the codes of a row, () for one code."""
-    return getattr(autoencoder.decoder, "grid", ()) if autoencoder.bottleneck.grid else ()
 
 
 def briefly(trainer: Trainer) -> Trainer:
