@@ -112,15 +112,14 @@ class Groups:
 
     def _nearest(self, z: Tensor) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
         """Distances and places of the nearest kept codes, the nearest first."""
-        middle = self.codes.double().mean(0)
-        kept, z = self.codes.double() - middle, z.double() - middle
+        middle = self.codes.mean(0)
+        kept, new = self.codes - middle, z - middle  # near 0, where squares lose least
         length, count = kept.square().sum(1), neighbours(len(kept))
-        parts = [
-            (length - 2 * each @ kept.T + each.square().sum(1, keepdim=True)).topk(count, 1, largest=False)
-            for each in z.split(BLOCK)
-        ]
-        squares, places = (torch.cat(each) for each in zip(*parts, strict=True))
-        return squares.clamp_min(0).sqrt(), places
+        places = torch.cat(
+            [torch.addmm(length, each, kept.T, alpha=-2).topk(count, 1, largest=False)[1] for each in new.split(BLOCK)]
+        )
+        away, order = (new.double().unsqueeze(1) - kept[places].double()).norm(dim=2).sort(1)
+        return away, places.gather(1, order)
 
 
 class Links(NamedTuple):
