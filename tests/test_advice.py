@@ -20,6 +20,7 @@ from diabolo.advice.look import sampled
 from diabolo.advice.race import apart
 from diabolo.catalogue import chosen
 from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.readers import open_source
 from diabolo.variants import Linear, Masked, Vanilla
 
 PLAIN = Look(5000, 5000, "table", (10,), {"numbers": 10}, {}, 0.0, 0, 3, 0.6, 4, -3.0, 3.0)
@@ -79,7 +80,7 @@ def test_the_width_is_that_of_what_columns_share() -> None:
 
 def test_a_sample_of_a_file_is_spread_over_it(tmp_path: Path) -> None:
     pa.parquet.write_table(pa.table({"row": np.arange(50_000)}), tmp_path / "long.parquet", row_group_size=1000)
-    rows, total = sampled(tmp_path / "long.parquet", 1000)
+    rows, total = sampled(open_source(tmp_path / "long.parquet"), 1000)
     numbers = rows["row"].to_numpy()
     assert total == 50_000 and len(rows) == 1000 and (np.diff(numbers) > 0).all()
     assert np.histogram(numbers, 5)[0] == pytest.approx(200, abs=60)
@@ -205,6 +206,9 @@ def test_what_cannot_be_chosen_for(tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("a,b\n" + "1.5,2\n" * 9)
     with pytest.raises(InvalidData, match=r"few.csv has 9 rows; at least 30"):
         choose(tmp_path / "few.csv")
+    (tmp_path / "bad.csv").write_text("a,b\n" + "1.5,x\n" + "".join(f"{i},{i}.5\n" for i in range(60)))
+    with pytest.raises(InvalidData, match=r"bad.csv.*'x' is not a number"):
+        choose(tmp_path / "bad.csv")
 
 
 def test_a_race_is_short(data_dir: Path) -> None:

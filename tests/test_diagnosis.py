@@ -67,6 +67,12 @@ def test_made_up_rows_are_sound() -> None:
         assert names(Embedder(variant, random_state=0).fit(factors())) == []
 
 
+@pytest.mark.parametrize("variant", ["Masked", "Vanilla", "Linear", "VAE"])
+def test_rows_that_are_all_equal_raise_no_alarm(variant: str) -> None:
+    rows = np.tile([1.0, 5.0, 0.0], (100, 1))
+    assert names(AnomalyDetector(variant, trainer=BRIEF, random_state=0).fit(rows)) == []
+
+
 # -- the code --------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,8 @@ from diabolo.advice.look import Look, sampled
 from diabolo.advice.race import FOLDS, Racer, raced
 from diabolo.advice.rules import WANTS, Candidate, candidates
 from diabolo.errors import InvalidData, InvalidParameter, suggestion
+from diabolo.preparation import Preparation
+from diabolo.readers import Rows, Source, open_source
 from diabolo.tasks import TASKS
 
 __all__ = ["FEWEST", "Advice", "Candidate", "Look", "Racer", "candidates", "choose", "raced"]
@@ -49,11 +51,12 @@ def choose(
     _known("aim", aim, TASKS)
     if want is not None:
         _known("want", want, WANTS)
-    rows, total = sampled(X)
+    source = open_source(X) if isinstance(X, (str, Path)) else X
+    rows, total = sampled(source)
     if len(rows) < FEWEST:
-        name = f"{getattr(X, 'name', X)} has" if isinstance(X, (str, Path)) or hasattr(X, "batches") else "There are"
+        name = f"{source.name} has" if isinstance(source, Source) else "There are"
         raise InvalidData(f"{name} {len(rows)} rows; at least {FEWEST} are needed to compare variants. Take Linear.")
-    look = Look.of(rows, total)
+    look = _look(source, rows, total)
     chosen = candidates(look, aim, want)
     return Advice.of(look, aim, want, chosen, raced(rows, look, aim, chosen, seed, on_step))
 
@@ -61,6 +64,16 @@ def choose(
 def steps(aim: str) -> int:
     """At most how many fits a race takes."""
     return FOLDS * (4 + (aim == "impute"))
+
+
+def _look(source: Any, rows: Rows, total: int) -> Look:
+    """Look at the sample; what is wrong with it is told of the whole file, with its name and the row."""
+    try:
+        return Look.of(rows, total)
+    except InvalidData:
+        if isinstance(source, Source) and not source.once:
+            Preparation().fit(source)
+        raise
 
 
 def _known(what: str, given: str, known: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from diabolo.networks import Features
 from diabolo.networks.dense import REACH
 from diabolo.preparation import Preparation
 from diabolo.preparation.survey import scattered
-from diabolo.readers import Rows, Source, as_rows, open_source
+from diabolo.readers import Rows, Source, as_rows
 from diabolo.schema import Column
 
 SAMPLE = 10_000  # rows that are looked at
@@ -101,10 +100,9 @@ class Look:
 
 def sampled(X: Any, most: int = SAMPLE) -> tuple[Rows, int]:
     """At most ``most`` rows, chosen by their numbers alone and in their order, and how many there are in all."""
-    source = open_source(X) if isinstance(X, (str, Path)) else X
-    if isinstance(source, Source):
-        return _from_batches(source, most)
-    rows = as_rows(source)
+    if isinstance(X, Source):
+        return _from_batches(X, most)
+    rows = as_rows(X)
     return taken(rows, np.sort(np.argsort(scattered(0, len(rows)))[:most])), len(rows)
 
 

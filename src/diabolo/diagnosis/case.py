@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from diabolo.trainer import Epoch
 
+FEWEST = 20  # rows that something is told from
 ROWS = 2_000  # of the training rows, and of those held out
 VALUES = 500_000  # of either, so that images are looked at as quickly as tables
 
@@ -50,6 +51,11 @@ class Case:
     def judged(self) -> Tensor:
         """The rows that the model is judged by: those held out, if there are any."""
         return self.train if self.held_out is None else self.held_out
+
+    @cached_property
+    def varied(self) -> bool:
+        """Whether enough rows are judged, and differ: of others nothing can be told about the code."""
+        return len(self.judged) >= FEWEST and bool(self.features(self.judged).var(0).max() > 0)
 
     @property
     def epochs_made(self) -> Sequence[Epoch]:

@@ -10,7 +10,6 @@ from diabolo.diagnosis.case import Case
 from diabolo.diagnosis.finding import Finding
 from diabolo.networks.dense import ACTIVATIONS
 
-FEWEST = 20  # rows that an error is told from
 BETTER = 2.0  # times as small an error of a wider linear autoencoder: sound fits stay below 1.6
 WORTH = 0.05  # of the variance that is lost: below it no code is too narrow
 COPIED = 0.02  # of the variance of scrambled rows that is lost: sound fits lose 0.04 or more
@@ -23,7 +22,7 @@ USED = 0.1  # of the choices of a token: perplexity beyond 1, over that of even 
 def narrow(case: Case) -> Finding | None:
     """More numbers in the code would help: a linear autoencoder with as many as columns share loses half as much."""
     count = case.spectrum.shared
-    if case.choices or not case.has_numbers or len(case.judged) < FEWEST or count <= case.numbers:
+    if case.choices or not case.has_numbers or not case.varied or count <= case.numbers:
         return None
     told = case.spectrum.restored(case.features(case.judged), count, case.hidden)
     own, wider = case.restored.double(), case.apart(case.judged, told).double()
@@ -41,7 +40,7 @@ def narrow(case: Case) -> Finding | None:
 
 def copying(case: Case) -> Finding | None:
     """Rows without sense are restored as well as real ones, so the model has learned to copy."""
-    if case.member.turns is not None or not case.has_numbers or len(case.judged) < FEWEST:
+    if case.member.turns is not None or not case.has_numbers or not case.varied:
         return None
     scrambled = _scrambled(case.judged)
     lost = case.away(scrambled, case.autoencoder.best(scrambled))
@@ -58,7 +57,7 @@ def copying(case: Case) -> Finding | None:
 
 def collapsed(case: Case) -> Finding | None:
     """The posterior of most numbers of the code is the prior, whatever the row."""
-    active = _active(case.trip.code.posterior) if len(case.judged) >= FEWEST else None
+    active = _active(case.trip.code.posterior) if case.varied else None
     if active is None or int(active.sum()) >= max(1, -(-min(len(active), case.spectrum.shared) // 2)):
         return None
     return Finding(
@@ -74,7 +73,7 @@ def collapsed(case: Case) -> Finding | None:
 def dead_numbers(case: Case) -> Finding | None:
     """Most numbers of the code never move."""
     code = case.trip.code
-    if case.choices or code.posterior is not None or not case.history or len(case.judged) < FEWEST:
+    if case.choices or code.posterior is not None or not case.history or not case.varied:
         return None
     codes = torch.cat([code.z, case.autoencoder.encode(case.train).z]).flatten(1)
     dead = int((codes.var(0) < STILL).sum())
@@ -91,7 +90,7 @@ def dead_numbers(case: Case) -> Finding | None:
 
 def dead_units(case: Case) -> Finding | None:
     """Most units of a hidden layer never move."""
-    if case.member is not case.autoencoder or len(case.judged) < FEWEST:
+    if case.member is not case.autoencoder or not case.varied:
         return None
     shares = _still_units(case)
     worst = max(range(len(shares)), key=shares.__getitem__, default=0)
@@ -109,7 +108,7 @@ def dead_units(case: Case) -> Finding | None:
 def unused_tokens(case: Case) -> Finding | None:
     """A codebook of which hardly any vector is used."""
     tokens, choices = case.trip.code.tokens, min(case.choices, len(case.judged) // 4)
-    if tokens is None or choices < 2:
+    if tokens is None or choices < 2 or not case.varied:
         return None
     perplexity = torch.stack([_perplexity(each) for each in tokens.unbind(1)]).mean().item()
     if perplexity - 1 >= USED * (choices - 1):

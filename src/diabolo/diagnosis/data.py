@@ -74,7 +74,7 @@ def outlying(case: Case) -> Finding | None:
     if len(usual) < 2:
         return None
     stretch, place = usual.diff().max(0)
-    if stretch < APART * (usual[0] - costs.median()):
+    if stretch <= APART * (usual[0] - costs.median()):
         return None
     beyond = many - int(0.9 * many) - int(place) - 1
     return Finding(
