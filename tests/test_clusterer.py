@@ -15,7 +15,7 @@ from diabolo import Clusterer, Trainer, load
 from diabolo.checks.tasks import made_up
 from diabolo.evaluate import clustering
 from diabolo.tasks import task
-from diabolo.variants import Residual, Vanilla
+from diabolo.variants import DEC, Residual, Vanilla
 
 PLACES = ([0, 0, 0, 0], [4, 4, 0, 0], [0, 4, 0, 4])
 
@@ -115,3 +115,16 @@ def test_rows_of_two_numbers_are_grouped_by_both() -> None:
     assert clusterer.encode(rows).shape == (200, 2) and adjusted_rand_score(truth, clusterer.labels_) > 0.9
     narrow = Clusterer(Residual(latent=2), clusters=3, trainer=Trainer(epochs=1), random_state=0).fit(rows)
     assert narrow.encode(rows).shape == (200, 1)  # as it was asked for
+
+
+def test_codes_gather_around_centres() -> None:
+    """Of rows in overlapping groups, codes of DEC lie closer to their centre, for the distance to the next one."""
+    dice = np.random.default_rng(0)
+    rows = np.vstack([dice.normal(each, 1.0, size=(120, 8)) for each in 3 * np.eye(8)[:3]])
+    apart = []
+    for variant in (Residual(latent=4), DEC(latent=4, clusters=3)):
+        codes = Clusterer(variant, clusters=3, by="means", random_state=0).fit(rows).encode(rows)
+        centres = np.stack([codes[part : part + 120].mean(0) for part in (0, 120, 240)])
+        away = np.sort(np.linalg.norm(codes[:, None] - centres, axis=2), 1)
+        apart.append(float((away[:, 0] / away[:, 1]).mean()))
+    assert apart[1] < 0.6 * apart[0]

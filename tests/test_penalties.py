@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from diabolo.networks import mirror
 from diabolo.penalties import (
     L1,
     Adversary,
+    Clusters,
     Contractive,
     Contrast,
     Covariance,
@@ -35,6 +38,7 @@ from diabolo.schema import Column, Schema, numbers
 LATENT = 3
 PENALTIES = {
     "l1": lambda: L1(0.5),
+    "clusters": lambda: Clusters(4, LATENT, 0.5),
     "sparsity": lambda: Sparsity(0.5),
     "contractive": lambda: Contractive(0.5),
     "total correlation": lambda: TotalCorrelation(0.5),
@@ -278,3 +282,22 @@ def test_orthogonality_is_the_distance_from_orthogonal_weights(rows: Tensor) -> 
     with torch.no_grad():
         last.weight.mul_(2.0)
     torch.testing.assert_close(Orthogonality(2.0)(autoencoder, trip), torch.full((6,), 2.0 * 9 * LATENT))
+
+
+def test_clusters_cost_what_the_paper_says() -> None:
+    """KL between the sharpened and the plain memberships, by loops."""
+    z, price = torch.randn(7, 3), Clusters(4, 3, weight=2.0)
+    q = np.array([[1 / (1 + float((row - centre).square().sum())) for centre in price.centres.detach()] for row in z])
+    q /= q.sum(1, keepdims=True)
+    p = q**2 / q.sum(0)
+    p /= p.sum(1, keepdims=True)
+    trip = SimpleNamespace(code=SimpleNamespace(z=z))
+    assert price(None, trip).tolist() == pytest.approx((2 * (p * np.log(p / q)).sum(1)).tolist(), rel=1e-4)
+
+
+def test_codes_at_their_centres_far_from_others_cost_next_to_nothing() -> None:
+    price = Clusters(3, 2)
+    with torch.no_grad():
+        price.centres.copy_(torch.tensor([[0.0, 0.0], [1e4, 0.0], [0.0, 1e4]]))
+    trip = SimpleNamespace(code=SimpleNamespace(z=price.centres.detach().repeat(2, 1)))
+    assert float(price(None, trip).sum()) < 1e-5

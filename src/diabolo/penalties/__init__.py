@@ -6,6 +6,7 @@ number, and each row's price is its own share of it.
 
 from __future__ import annotations
 
+from diabolo.penalties.clusters import Clusters
 from diabolo.penalties.code import L1, Contractive, Information, Sparsity
 from diabolo.penalties.codes import Covariance, MeanDiscrepancy, TotalCorrelation, total_correlation
 from diabolo.penalties.contrast import Contrast
@@ -19,6 +20,7 @@ __all__ = [
     "L1",
     "Adversary",
     "AuxK",
+    "Clusters",
     "Contractive",
     "Contrast",
     "Covariance",

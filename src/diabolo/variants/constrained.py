@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import torch
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from diabolo import linear, penalties
@@ -18,14 +20,15 @@ from diabolo.networks.dense import Sum
 from diabolo.params import Count, Fraction, NonNegative, Positive, Within
 from diabolo.penalties import L1, Orthogonality, Outliers, Sparsity
 from diabolo.schema import Schema
-from diabolo.variants.variant import Deep, Variant, at_most_half, in_turn
+from diabolo.variants.variant import Deep, Variant, at_most_half, cells, in_turn
 
 if TYPE_CHECKING:
-    from diabolo.batches import Batches
+    from diabolo.batches import Batch, Batches
     from diabolo.trainer import Epoch, Trainer
 
 
 __all__ = [
+    "DEC",
     "Contractive",
     "Denoising",
     "Energy",
@@ -39,6 +42,8 @@ __all__ = [
 ]
 
 TINY = 1e-12
+GATHERED = 20_000  # rows whose codes the first centres are found among
+STARTS = 10  # of k-means, of which the best is taken
 SMALL = 1e-2  # of the weights of a network that starts as next to nothing
 Noise = Literal["gaussian", "salt_pepper", "swap", "hide"]
 
@@ -161,6 +166,47 @@ class Residual(Deep):
             linear.solve(straight, train)
             _unwhiten(straight)
         return trainer.fit(autoencoder, train, valid, seed=seed, on_epoch=on_epoch)
+
+
+class DEC(Residual):
+    """Codes that gather around a centre per cluster (Xie et al., 2016, arXiv:1511.06335; the decoder is kept as by Guo
+    et al., 2017, IJCAI).
+
+    For clustering into a known number of groups: ``Clusterer(DEC(clusters=10), clusters=10, by="means")``. Training
+    starts without centres and goes on from those that k-means finds among the codes; each part gets half of the epochs.
+    """
+
+    clusters: Annotated[Count, "centres that codes gather around"] = 10
+    weight: Annotated[NonNegative, "price of a nat of doubt about the centre of a code"] = 50.0
+
+    def critics(self, schema: Schema) -> list[Penalty]:
+        return [penalties.Clusters(self.clusters, self.bottleneck(cells(schema)).latent, self.weight)]
+
+    def train(
+        self,
+        autoencoder: Autoencoder,
+        trainer: Trainer,
+        train: Batches,
+        valid: Batches | None = None,
+        *,
+        seed: int = 0,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> list[Epoch]:
+        """Train in two parts, of which the second is reported; an ensemble starts from random centres instead.
+
+        The second part ends with its last weights, since held-out rows are judged without the price and prefer the
+        first.
+        """
+        if isinstance(autoencoder, Autoencoder) and trainer.epochs > 1:
+            numbers = trainer.get_params(deep=False)
+            first = type(trainer)(**(numbers | {"epochs": trainer.epochs // 2, "checkpoint": None}))
+            trainer = type(trainer)(**(numbers | {"epochs": trainer.epochs - first.epochs}))
+            price = cast(penalties.Clusters, autoencoder.penalties[-1])
+            weight, price.weight = price.weight, 0.0
+            super().train(autoencoder, first, train, valid, seed=seed)
+            price.weight = weight
+            _centre(autoencoder, price, next(iter(train.shuffled(GATHERED, seed, 0))), seed)
+        return trainer.fit(autoencoder, train, None, seed=seed, on_epoch=on_epoch)
 
 
 class Masked(Deep):
@@ -288,6 +334,16 @@ def _straight(autoencoder: Autoencoder) -> Autoencoder:
     """The linear part of a residual autoencoder, of the same weights."""
     encoder, decoder = (cast(Sum, each).first for each in (autoencoder.encoder, autoencoder.decoder))
     return Autoencoder(encoder, autoencoder.bottleneck, decoder, autoencoder.likelihood)
+
+
+@torch.no_grad()
+def _centre(autoencoder: Autoencoder, price: penalties.Clusters, rows: Batch, seed: int) -> None:
+    """Put the centres where k-means finds them among the codes of these rows, if there are enough of them."""
+    z = autoencoder.eval().encode(rows.x, rows.given).z.flatten(1)
+    if len(z.unique(dim=0)) >= len(price.centres):
+        with threadpool_limits(1):
+            means = KMeans(len(price.centres), n_init=STARTS, random_state=seed % 2**32).fit(z.numpy())
+        price.centres.copy_(torch.from_numpy(means.cluster_centers_))
 
 
 @torch.no_grad()
