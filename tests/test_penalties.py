@@ -300,4 +300,4 @@ def test_codes_at_their_centres_far_from_others_cost_next_to_nothing() -> None:
     with torch.no_grad():
         price.centres.copy_(torch.tensor([[0.0, 0.0], [1e4, 0.0], [0.0, 1e4]]))
     trip = SimpleNamespace(code=SimpleNamespace(z=price.centres.detach().repeat(2, 1)))
-    assert float(price(None, trip).sum()) < 1e-5
+    assert price(None, trip).sum().item() < 1e-5
