@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import reduce
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,16 @@ class Trainer(Params):
     def size(self, rows: int) -> int:
         """Rows of a batch, where there are ``rows`` in all."""
         return self.batch_size or min(max(rows // 64, 128), 1024)
+
+    def halved(self) -> tuple[Self, Self]:
+        """Two trainings of half the epochs each, of 2 or more in all; the second keeps the checkpoint.
+
+        >>> [half.epochs for half in Trainer(epochs=5).halved()]
+        [2, 3]
+        """
+        numbers = self.get_params(deep=False)
+        first = type(self)(**numbers | {"epochs": self.epochs // 2, "checkpoint": None})
+        return first, type(self)(**numbers | {"epochs": self.epochs - first.epochs})
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of ``step``, from 0, of ``steps`` in all.

@@ -198,9 +198,7 @@ class DEC(Residual):
         first.
         """
         if isinstance(autoencoder, Autoencoder) and trainer.epochs > 1:
-            numbers = trainer.get_params(deep=False)
-            first = type(trainer)(**(numbers | {"epochs": trainer.epochs // 2, "checkpoint": None}))
-            trainer = type(trainer)(**(numbers | {"epochs": trainer.epochs - first.epochs}))
+            first, trainer = trainer.halved()
             price = cast(penalties.Clusters, autoencoder.penalties[-1])
             weight, price.weight = price.weight, 0.0
             super().train(autoencoder, first, train, valid, seed=seed)

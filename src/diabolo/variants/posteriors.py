@@ -61,9 +61,7 @@ class VaDE(VAE):
         """Train in two parts, of which the second is reported; an ensemble starts from random clusters instead."""
         part = getattr(autoencoder, "bottleneck", None)
         if isinstance(part, Gaussian) and trainer.epochs > 1:
-            numbers = trainer.get_params(deep=False)
-            first = type(trainer)(**(numbers | {"epochs": trainer.epochs // 2, "checkpoint": None}))
-            trainer = type(trainer)(**(numbers | {"epochs": trainer.epochs - first.epochs}))
+            first, trainer = trainer.halved()
             price, part.weight = part.weight, Anneal(ALMOST_FREE, ALMOST_FREE, 0)
             first.fit(autoencoder, train, valid, seed=seed)
             part.weight = price
