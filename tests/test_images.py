@@ -177,6 +177,7 @@ def test_command_line(grey: Path, tmp_path: Path) -> None:
     run("fit", "detect", grey, "-o", model, "-q", "-p", "variant=Linear")
     assert run("run", model, grey, "-q", "--explain").splitlines()[0] == "file,anomaly_score,p_value,anomaly,reasons"
     assert "grey, rows" in run("explain", model, grey, "--top", 1)
+    assert run("explain", model, grey, "--rows", 7).startswith("row 7, 07.png: ")
     run("report", model, grey, "-o", page, "-q")
     assert "data:image/png;base64" in page.read_text()
 

@@ -208,7 +208,8 @@ def explain(
             numbers, picked = stream.strangest(stream.watched(stream.results(detector, source), step), top)
         else:
             numbers, picked = stream.picked(source, row_numbers(rows))
-    told = [replace(each, row=number) for each, number in zip(reasons(detector, picked), numbers, strict=True)]
+    both = zip(reasons(detector, picked), numbers, strict=True)
+    told = [replace(each, row=number, name=source.called(number)) for each, number in both]
     if as_json:
         emit([asdict(each) for each in told])
     elif told:
@@ -436,15 +437,18 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
 
 def _learned(task: Task, output: Path) -> str:
     """What fit has to say at its end."""
+    from diabolo.report.words import count
+
     schema, told = task.preparation_.schema_, task.comparison_
     aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
     found = "".join(f"Found {finding}\n" for finding in task.diagnose())
     verdict = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
+    read = count(len({column.source for column in schema.columns}), "column")
     return (
-        f"Learned {len({column.source for column in schema.columns})} columns in {len(task.history_)} epochs.{aside}\n"
+        f"Learned {read} in {count(len(task.history_), 'epoch')}.{aside}\n"
         f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
         f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
-        f"{told['difference']:.2g} +- {told['error']:.2g} on {told['rows']} held-out rows\n"
+        f"{told['difference']:.2g} +- {told['error']:.2g} on {count(told['rows'], 'held-out row')}\n"
         f"{found}Wrote {output}. Next: diabolo run {output} {'1000 -o new.csv' if task.draws else 'NEW_DATA'}"
     )
 

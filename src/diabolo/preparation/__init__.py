@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch, suggestion
-from diabolo.grids import channels, grid_column, is_grid, stacked
+from diabolo.grids import channels, grid_column, is_grid, of_dtype, stacked
 from diabolo.params import Count, Params
 from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
@@ -298,7 +298,7 @@ class Preparation(Params):
         self._check_width(rows)
         out = rows.copy()
         if rows.ndim > 2:
-            made = self._grid_like(x)
+            made = {name: of_dtype(each, rows.dtype) for name, each in self._grid_like(x).items()}
         else:
             kinds = dict.fromkeys(self.schema_.sources, pa.from_numpy_dtype(rows.dtype))
             made = {name: array.to_numpy(zero_copy_only=False) for name, array in self._decoded(x, kinds).items()}
