@@ -88,6 +88,11 @@ def test_bytes_beyond_their_range_stay_at_its_ends() -> None:
     assert back.dtype == np.uint8 and np.array_equal(back, pixels)
 
 
+def test_another_size_is_told(pixels: np.ndarray) -> None:
+    with pytest.raises(SchemaMismatch, match=r"shape \(2, 3, 5\), those of the fit had \(2, 4, 5\)"):
+        Preparation().fit(pixels).transform(pixels[:, :, :3])
+
+
 def test_infinite_pixels_are_named_by_their_row(pixels: np.ndarray) -> None:
     pixels[5, 1, 2, 2] = np.inf
     with pytest.raises(InvalidData, match="row 5, column 'far'"):

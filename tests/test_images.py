@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from diabolo import AnomalyDetector, Denoiser
+from diabolo.arguments import check_output
 from diabolo.cli import app
 from diabolo.errors import InvalidData, InvalidParameter, MissingExtra, UnreadableFile
 from diabolo.grids import channels, stacked
@@ -148,6 +149,13 @@ def test_images_are_written_under_their_names(grey: Path, tmp_path: Path) -> Non
     assert np.array_equal(stacked(again, ["grey"], (12, 10)), stacked(table, ["grey"], (12, 10)))
     with pytest.raises(InvalidParameter, match="exists already"):
         open_sink(f"{tmp_path}/out/")
+
+
+def test_a_folder_is_named_where_images_could_go(grey: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match="for images, a new folder: out/"):
+        open_sink("out")
+    with pytest.raises(InvalidParameter, match="for images, a folder that is not there yet"):
+        check_output(grey, "-", rows=True)
 
 
 def test_names_lead_nowhere_else(tmp_path: Path, grey: Path) -> None:

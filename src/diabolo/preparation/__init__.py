@@ -191,11 +191,14 @@ class Preparation(Params):
 
     def _check_width(self, rows: np.ndarray) -> None:
         expected = len(self.schema_.sources)
-        if rows.shape[1] != expected or rows.shape[2:] != self.schema_.grid:
+        shape = (expected, *self.schema_.grid)
+        if rows.shape[1] != expected:
             raise SchemaMismatch(
-                f"X has {rows.shape[1]} features, but the fit had {expected} features as input (rows of shape "
-                f"{(expected, *self.schema_.grid)}, not {rows.shape[1:]}). Give {_some(self.schema_.sources)}."
+                f"X has {rows.shape[1]} features, but the fit had {expected} features as input (rows of shape {shape}, "
+                f"not {rows.shape[1:]}). Give {_some(self.schema_.sources)}."
             )
+        if rows.shape[1:] != shape:
+            raise SchemaMismatch(f"Rows of X have the shape {rows.shape[1:]}, those of the fit had {shape}. Give such.")
 
     def _from_channels(self, rows: pa.Table, where: Where) -> Tensor:
         names = [column.source for column in self.schema_.columns]
