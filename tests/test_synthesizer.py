@@ -149,7 +149,7 @@ def test_only_known_columns_can_be_given(given: dict[str, Any]) -> None:
 
 
 def test_a_category_that_was_never_seen_cannot_be_given() -> None:
-    with pytest.raises(InvalidParameter, match="'kind' to 'ancient', which the fit never saw. It saw "):
+    with pytest.raises(InvalidParameter, match=r"'kind' to 'ancient', which the fit never saw\. It saw "):
         Synthesizer("Linear", random_state=0).fit(table()).sample(3, given={"kind": "ancient"})
 
 

@@ -33,7 +33,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one row has its score; ``row`` counts from 0 in the data that was asked about, ``name`` is its own, if any."""
+    """Why one row has its score; ``row`` counts from 0 in the data asked about, ``name`` is that of its file."""
 
     row: int
     score: float
