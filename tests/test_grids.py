@@ -88,6 +88,13 @@ def test_bytes_beyond_their_range_stay_at_its_ends() -> None:
     assert back.dtype == np.uint8 and np.array_equal(back, pixels)
 
 
+def test_what_lies_beside_images_may_be_ignored(pixels: np.ndarray) -> None:
+    table = pa.Table.from_batches([unstacked(pixels, ["near", "far"])]).add_column(0, "kind", [pa.array(["a"] * 12)])
+    assert "kind" in Preparation(ignore=("kind", "far")).fit(table).schema_.dropped
+    with pytest.raises(InvalidParameter, match="ignore names the column 'kin'"):
+        Preparation(ignore=("kin",)).fit(table)
+
+
 def test_another_size_is_told(pixels: np.ndarray) -> None:
     with pytest.raises(SchemaMismatch, match=r"shape \(2, 3, 5\), those of the fit had \(2, 4, 5\)"):
         Preparation().fit(pixels).transform(pixels[:, :, :3])

@@ -190,6 +190,11 @@ def test_command_line(grey: Path, tmp_path: Path) -> None:
     assert "data:image/png;base64" in page.read_text()
 
 
+def test_new_images_are_not_sent_into_a_text_file(grey: Path, tmp_path: Path) -> None:
+    words = ["fit", "synthesize", str(grey), "-o", str(tmp_path / "m"), "-p", "variant=Linear"]
+    assert "1000 -o new.parquet" in CliRunner().invoke(app, words).output
+
+
 def test_cleaned_images_go_to_a_folder(grey: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.diabolo"
     Denoiser("Linear", random_state=0).fit(grey).save(model)
