@@ -67,7 +67,7 @@ def test_what_is_seen_of_a_table() -> None:
     assert look.gaps == pytest.approx(0.1 / 5, abs=0.005)
     told = dict(look.lines())
     assert told["data"] == "4,000 rows of 5 values (400 of them looked at)"
-    assert "set aside: id" in told["columns"] and told["in common"] == "columns have nothing in common"
+    assert "set aside: id" in told["columns"] and told["in common"] == "no direction holds more than chance"
 
 
 def test_the_width_is_that_of_what_columns_share() -> None:

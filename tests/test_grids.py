@@ -81,6 +81,25 @@ def test_tables_of_images_are_prepared_as_arrays_are(pixels: np.ndarray) -> None
     assert is_grid(preparation.inverse_transform(x)["near"].type)
 
 
+def test_bytes_beyond_their_range_stay_at_its_ends() -> None:
+    pixels = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (12, 1, 4, 5))
+    preparation = Preparation().fit(pixels)
+    back = preparation.inverse_transform(2 * preparation.transform(pixels), like=pixels)
+    assert back.dtype == np.uint8 and np.array_equal(back, pixels)
+
+
+def test_what_lies_beside_images_may_be_ignored(pixels: np.ndarray) -> None:
+    table = pa.Table.from_batches([unstacked(pixels, ["near", "far"])]).add_column(0, "kind", [pa.array(["a"] * 12)])
+    assert "kind" in Preparation(ignore=("kind", "far")).fit(table).schema_.dropped
+    with pytest.raises(InvalidParameter, match="ignore names the column 'kin'"):
+        Preparation(ignore=("kin",)).fit(table)
+
+
+def test_another_size_is_told(pixels: np.ndarray) -> None:
+    with pytest.raises(SchemaMismatch, match=r"shape \(2, 3, 5\), those of the fit had \(2, 4, 5\)"):
+        Preparation().fit(pixels).transform(pixels[:, :, :3])
+
+
 def test_infinite_pixels_are_named_by_their_row(pixels: np.ndarray) -> None:
     pixels[5, 1, 2, 2] = np.inf
     with pytest.raises(InvalidData, match="row 5, column 'far'"):

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from diabolo import AnomalyDetector, Denoiser
+from diabolo.arguments import check_output
 from diabolo.cli import app
 from diabolo.errors import InvalidData, InvalidParameter, MissingExtra, UnreadableFile
 from diabolo.grids import channels, stacked
@@ -150,6 +151,13 @@ def test_images_are_written_under_their_names(grey: Path, tmp_path: Path) -> Non
         open_sink(f"{tmp_path}/out/")
 
 
+def test_a_folder_is_named_where_images_could_go(grey: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match="for images, a new folder: out/"):
+        open_sink("out")
+    with pytest.raises(InvalidParameter, match="for images, a folder that is not there yet"):
+        check_output(grey, "-", rows=True)
+
+
 def test_names_lead_nowhere_else(tmp_path: Path, grey: Path) -> None:
     table = open_source(grey).table().slice(0, 2)
     names = pa.array(["../../evil.png", "/etc/evil.png"])
@@ -177,8 +185,14 @@ def test_command_line(grey: Path, tmp_path: Path) -> None:
     run("fit", "detect", grey, "-o", model, "-q", "-p", "variant=Linear")
     assert run("run", model, grey, "-q", "--explain").splitlines()[0] == "file,anomaly_score,p_value,anomaly,reasons"
     assert "grey, rows" in run("explain", model, grey, "--top", 1)
+    assert run("explain", model, grey, "--rows", 7).startswith("row 7, 07.png: ")
     run("report", model, grey, "-o", page, "-q")
     assert "data:image/png;base64" in page.read_text()
+
+
+def test_new_images_are_not_sent_into_a_text_file(grey: Path, tmp_path: Path) -> None:
+    words = ["fit", "synthesize", str(grey), "-o", str(tmp_path / "m"), "-p", "variant=Linear"]
+    assert "1000 -o new.parquet" in CliRunner().invoke(app, words).output
 
 
 def test_cleaned_images_go_to_a_folder(grey: Path, tmp_path: Path) -> None:

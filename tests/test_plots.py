@@ -285,6 +285,7 @@ def test_a_curve_shows_every_epoch_and_marks_the_one_kept(embedder: Embedder, ro
     valid = [sum(each.valid.values()) for each in embedder.history_]
     np.testing.assert_allclose(axes.lines[1].get_ydata(), valid)
     assert axes.collections[0].get_offsets()[0].tolist() == pytest.approx([np.argmin(valid) + 1, min(valid)])
+    assert all(each == round(each) for each in axes.get_xticks())
     with pytest.raises(InvalidParameter, match="no curve"):
         plots.training_curve(Embedder("Linear", random_state=0).fit(rows))
 

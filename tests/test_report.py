@@ -475,3 +475,6 @@ def test_a_denoiser_tells_what_it_changed(kind: str, tmp_path: Path) -> None:
     assert "120 rows cleaned" in page.texts
     assert ("img" in page.elements) == (kind == "image")
     assert "Changes by column" in page.texts
+    assert "Diagnosis of the fit" in page.texts
+    values = 120 if kind == "table" else 120 * rows[0, 0].size
+    assert any(f"show {values:,} values of each column" in text for text in page.texts)

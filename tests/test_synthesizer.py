@@ -16,7 +16,8 @@ from diabolo.checks import tasks
 from diabolo.checks.tasks import Subject, made_up
 from diabolo.errors import InvalidParameter, LawBroken
 from diabolo.priors import Autoregressive
-from diabolo.tasks.synthesizer import turning
+from diabolo.schema import numbers
+from diabolo.tasks.synthesizer import _nameless, turning
 from diabolo.variants import FSQ, LFQ, RQVAE, VAE, VQVAE, Linear, Vanilla, Variant
 
 
@@ -147,6 +148,15 @@ def test_only_known_columns_can_be_given(given: dict[str, Any]) -> None:
         Synthesizer("Linear", random_state=0).fit(table()).sample(3, given=given)
 
 
+def test_a_category_that_was_never_seen_cannot_be_given() -> None:
+    with pytest.raises(InvalidParameter, match=r"'kind' to 'ancient', which the fit never saw\. It saw "):
+        Synthesizer("Linear", random_state=0).fit(table()).sample(3, given={"kind": "ancient"})
+
+
+def test_no_number_is_a_category_without_name() -> None:
+    assert not _nameless(numbers(2).columns, torch.tensor([[-1.0, 0.0]])).any()
+
+
 def test_codes_can_be_added_up() -> None:
     dice = np.random.default_rng(0)
     rows = dice.normal(size=(300, 2)) @ dice.normal(size=(2, 5))
@@ -155,6 +165,8 @@ def test_codes_can_be_added_up() -> None:
     np.testing.assert_allclose(made, [same[0], same[0] - same[1] + same[2]], atol=1e-3)  # the decoder is linear
     with pytest.raises(InvalidParameter, match=r"\(m, 3\)"):
         synthesizer.combine(rows[:3], [[1.0]])
+    with pytest.raises(InvalidParameter, match="must be numbers"):
+        synthesizer.combine(rows[:3], pd.DataFrame([["a", "b", "c"]]))
 
 
 def test_ways_between_rows_begin_and_end_there() -> None:

@@ -73,7 +73,8 @@ def check_output(output: Path | str, data: str, *, rows: bool = False) -> None:
     if str(output) == "-":
         return
     if path.is_dir():
-        raise InvalidParameter(f"-o {output} is a folder; name a file in it, such as -o {path / 'result'}.")
+        new = ", or, for images, a folder that is not there yet" if rows else ""
+        raise InvalidParameter(f"-o {output} is a folder; name a file in it, such as -o {path / 'result'}{new}.")
     if not rows and path.exists() and not path.is_file():
         raise InvalidParameter(f"-o {output} is a pipe or a device; name a file.")
     if not path.parent.is_dir():

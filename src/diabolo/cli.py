@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,12 +27,11 @@ from diabolo.arguments import (
     results_of,
     row_numbers,
 )
-from diabolo.console import Command, Talk, emit, outline, signals, table
+from diabolo.console import Command, Talk, emit, estimates, outline, signals, table
 from diabolo.drawing import plot
 from diabolo.errors import Interrupted
 
 if TYPE_CHECKING:
-    from diabolo.evaluate import Estimate
     from diabolo.readers import Source
     from diabolo.tasks.task import Task
 
@@ -208,7 +207,8 @@ def explain(
             numbers, picked = stream.strangest(stream.watched(stream.results(detector, source), step), top)
         else:
             numbers, picked = stream.picked(source, row_numbers(rows))
-    told = [replace(each, row=number) for each, number in zip(reasons(detector, picked), numbers, strict=True)]
+    both = zip(numbers, reasons(detector, picked), strict=True)
+    told = [replace(each, row=row, name=source.called(row)) for row, each in both]
     if as_json:
         emit([asdict(each) for each in told])
     elif told:
@@ -258,7 +258,7 @@ def evaluate(
     if as_json:
         emit(figures)
     else:
-        print(_figures(figures))
+        print(estimates(figures))
 
 
 @app.command(
@@ -436,24 +436,20 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
 
 def _learned(task: Task, output: Path) -> str:
     """What fit has to say at its end."""
+    from diabolo.report.words import count
+
     schema, told = task.preparation_.schema_, task.comparison_
     aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
     found = "".join(f"Found {finding}\n" for finding in task.diagnose())
     verdict = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
+    read, some = {column.source for column in schema.columns}, f"1000 -o new.{'parquet' if schema.grid else 'csv'}"
     return (
-        f"Learned {len({column.source for column in schema.columns})} columns in {len(task.history_)} epochs.{aside}\n"
+        f"Learned {count(len(read), 'column')} in {count(len(task.history_), 'epoch')}.{aside}\n"
         f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
         f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
-        f"{told['difference']:.2g} +- {told['error']:.2g} on {told['rows']} held-out rows\n"
-        f"{found}Wrote {output}. Next: diabolo run {output} {'1000 -o new.csv' if task.draws else 'NEW_DATA'}"
+        f"{told['difference']:.2g} +- {told['error']:.2g} on {count(told['rows'], 'held-out row')}\n"
+        f"{found}Wrote {output}. Next: diabolo run {output} {some if task.draws else 'NEW_DATA'}"
     )
-
-
-def _figures(figures: Mapping[str, Estimate]) -> str:
-    rows = [
-        (name.replace("_", " "), f"{at.value:.4f}", f"{at.low:.4f} to {at.high:.4f}") for name, at in figures.items()
-    ]
-    return table([("", "value", "95 % interval"), *rows])
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -10,12 +10,15 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand
 
 from diabolo.errors import DiaboloError
+
+if TYPE_CHECKING:
+    from diabolo.evaluate import Estimate
 
 
 class Command(TyperCommand):
@@ -153,6 +156,14 @@ def _in_line(value: Any) -> str:
     if isinstance(value, (list, tuple, Mapping)):
         return ", ".join(map(_in_line, value)) or "none"
     return "none" if value is None else str(value)
+
+
+def estimates(figures: Mapping[str, Estimate]) -> str:
+    """Figures and their intervals, side by side."""
+    rows = [
+        (name.replace("_", " "), f"{at.value:.4f}", f"{at.low:.4f} to {at.high:.4f}") for name, at in figures.items()
+    ]
+    return table([("", "value", "95 % interval"), *rows])
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -33,7 +33,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one row has its score; ``row`` counts from 0 in the data that was asked about."""
+    """Why one row has its score; ``row`` counts from 0 in the data asked about, ``name`` is that of its file."""
 
     row: int
     score: float
@@ -41,10 +41,12 @@ class Explanation:
     anomaly: bool
     reasons: tuple[Reason, ...]
     nearest: tuple[Mapping[str, Any], ...]
+    name: str = ""
 
     def __str__(self) -> str:
         verdict = "anomaly" if self.anomaly else "normal"
-        head = f"row {self.row}: {verdict}, score {self.score:.2f} nats, p = {self.p_value:.2g}"
+        row = f"row {self.row}" + (f", {self.name}" if self.name else "")
+        head = f"{row}: {verdict}, score {self.score:.2f} nats, p = {self.p_value:.2g}"
         return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
 
 

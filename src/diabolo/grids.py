@@ -85,14 +85,22 @@ def grid_column(values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array
     [[[0, 255]]]
     """
     if kind is not None:
-        told = np.dtype(kind.value_type.to_pandas_dtype())
-        if told.kind in "iu":
-            values = np.clip(np.rint(values), np.iinfo(told).min, np.iinfo(told).max)
-        values = values.astype(told)
+        values = of_dtype(values, np.dtype(kind.value_type.to_pandas_dtype()))
     kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(values.dtype), values.shape[1:])
     size = math.prod(values.shape[1:])
     flat = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), size)
     return pa.ExtensionArray.from_storage(kind, flat)
+
+
+def of_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Numbers of that type; whole ones rounded and kept within its range, since -1 is no 255.
+
+    >>> of_dtype(np.array([-1.0, 2.6, 300.0]), np.dtype("uint8")).tolist()
+    [0, 3, 255]
+    """
+    if dtype.kind in "iu":
+        values = np.clip(np.rint(values), np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return values.astype(dtype)
 
 
 def unstacked(values: np.ndarray, names: Iterable[str]) -> pa.RecordBatch:

@@ -94,7 +94,7 @@ class Pictures:
         if tuple(names) not in MODES:
             raise InvalidData(
                 f"An image has the columns {', '.join(' + '.join(each) for each in MODES)}; these rows have "
-                f"{', '.join(names) or 'none of them'}. Name a .parquet or .arrow file."
+                f"{', '.join(names) or 'none of them'}. Name a file, such as {self.path}.parquet"
             )
         pixels = np.moveaxis(stacked(rows, names, tuple(rows.schema.field(names[0]).type.shape)), 1, 3)
         given = rows["file"].to_pylist() if "file" in rows.schema.names else [None] * len(pixels)

@@ -198,7 +198,7 @@ def open_sink(path: str | Path, format: str | None = None) -> Sink | Pictures:
     name = format or ("csv" if place is None else next(iter(known), None))
     if name is None:
         told = f"The ending of {path} names no format that can be written"
-        raise InvalidParameter(f"{told}. Choose one of {', '.join(ENCODERS)}.")
+        raise InvalidParameter(f"{told}. Choose one of {', '.join(ENCODERS)}; for images, a new folder: {path}/")
     if name not in ENCODERS:
         raise InvalidParameter(f"Rows cannot be written as {name!r}. Choose one of {', '.join(ENCODERS)}.")
     if packed and name not in TEXTS:

@@ -94,7 +94,10 @@ class Look:
             ("columns", kinds + aside),
             ("gaps", gaps),
             *ranged,
-            ("in common", f"{common}; the rest is noise or bent" if self.shared else "columns have nothing in common"),
+            (
+                "in common",
+                f"{common}; the rest is noise or bent" if self.shared else "no direction holds more than chance",
+            ),
         ]
 
 

@@ -58,6 +58,7 @@ def training_curve(task: Task) -> Figure:
         raise InvalidParameter("This model was not trained in epochs, so that there is no curve of them.")
     figure, axes = canvas(7, 3.6)
     at = titled(axes[0, 0], "", "epoch", "nats per row")
+    at.locator_params(axis="x", integer=True)
     numbers = [epoch.number for epoch in history]
     at.plot(numbers, [sum(epoch.costs.values()) for epoch in history], color=SOFT, linewidth=1.2, label="training")
     valid = [np.nan if epoch.valid is None else sum(epoch.valid.values()) for epoch in history]

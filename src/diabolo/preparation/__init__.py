@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch, suggestion
-from diabolo.grids import channels, grid_column, is_grid, stacked
+from diabolo.grids import channels, grid_column, is_grid, of_dtype, stacked
 from diabolo.params import Count, Params
 from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
@@ -120,16 +120,21 @@ class Preparation(Params):
         return _schema(self._of_cells(_blocks(rows), names, rows.shape[2:], _row), names, rows.shape[2:])
 
     def _of_cells(
-        self, blocks: Iterable[np.ndarray], names: Sequence[str], grid: tuple[int, ...], where: Where
+        self,
+        blocks: Iterable[np.ndarray],
+        names: Sequence[str],
+        grid: tuple[int, ...],
+        where: Where,
+        beside: Sequence[str] = (),
     ) -> dict[str, Detected]:
-        """What is found in blocks of rows (n, columns, *grid), of which every cell counts."""
+        """What is found in blocks of rows (n, columns, *grid), of which every cell counts; columns lie ``beside``."""
         cells = math.prod(grid)
         survey = Survey(
             pa.schema([(name, pa.float64()) for name in names]), self.sample, lambda cell: where(cell // cells)
         )
         for block in blocks:
             survey.add_numbers(_flat(block))
-        chosen, profiles = self._chosen(names), survey.profiles()
+        chosen, profiles = self._chosen(names, beside), survey.profiles()
         found = {
             each.name: IGNORED if each.name in self.ignore else self._of_number(each, chosen.get(each.name), grid)
             for each in profiles
@@ -173,29 +178,33 @@ class Preparation(Params):
         """Columns of grids are the channels of images or series; what lies beside them is not read."""
         grid = tuple(rows.schema.field(names[0]).type.shape)
         blocks = (stacked(batch, names, grid) for batch in _batches(rows))
-        found = self._of_cells(blocks, names, grid, where)
         beside = {each.name: _aside(each) or BESIDE for each in rows.schema if each.name not in names}
+        found = self._of_cells(blocks, names, grid, where, tuple(beside))
         return _schema(found | beside, tuple(names), grid)
 
-    def _chosen(self, names: Any) -> Mapping[str, str]:
+    def _chosen(self, names: Sequence[str], beside: Sequence[str] = ()) -> Mapping[str, str]:
+        """The likelihoods asked for. Raises InvalidParameter for names of no column; those ``beside`` are not read."""
         chosen = dict(self.likelihoods or {})
         if EVERY in chosen and EVERY not in names:
             chosen = dict.fromkeys(names, chosen.pop(EVERY)) | chosen
-        for parameter, named in (("likelihoods", chosen), ("ignore", self.ignore)):
-            if unknown := [name for name in named if name not in names]:
+        for parameter, named, known in (("likelihoods", chosen, names), ("ignore", self.ignore, (*names, *beside))):
+            if unknown := [name for name in named if name not in known]:
                 raise InvalidParameter(
-                    f"{parameter} names the column {unknown[0]!r}.{suggestion(unknown[0], names)} The columns are "
-                    f"{_some(names)}."
+                    f"{parameter} names the column {unknown[0]!r}.{suggestion(unknown[0], known)} The columns are "
+                    f"{_some(known)}."
                 )
         return chosen
 
     def _check_width(self, rows: np.ndarray) -> None:
         expected = len(self.schema_.sources)
-        if rows.shape[1] != expected or rows.shape[2:] != self.schema_.grid:
+        shape = (expected, *self.schema_.grid)
+        if rows.shape[1] != expected:
             raise SchemaMismatch(
-                f"X has {rows.shape[1]} features, but the fit had {expected} features as input (rows of shape "
-                f"{(expected, *self.schema_.grid)}, not {rows.shape[1:]}). Give {_some(self.schema_.sources)}."
+                f"X has {rows.shape[1]} features, but the fit had {expected} features as input (rows of shape {shape}, "
+                f"not {rows.shape[1:]}). Give {_some(self.schema_.sources)}."
             )
+        if rows.shape[1:] != shape:
+            raise SchemaMismatch(f"Rows of X have the shape {rows.shape[1:]}, those of the fit had {shape}. Give such.")
 
     def _from_channels(self, rows: pa.Table, where: Where) -> Tensor:
         names = [column.source for column in self.schema_.columns]
@@ -298,7 +307,7 @@ class Preparation(Params):
         self._check_width(rows)
         out = rows.copy()
         if rows.ndim > 2:
-            made = self._grid_like(x)
+            made = {name: of_dtype(each, rows.dtype) for name, each in self._grid_like(x).items()}
         else:
             kinds = dict.fromkeys(self.schema_.sources, pa.from_numpy_dtype(rows.dtype))
             made = {name: array.to_numpy(zero_copy_only=False) for name, array in self._decoded(x, kinds).items()}

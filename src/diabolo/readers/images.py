@@ -44,10 +44,13 @@ class Images(Source):
         files = self._files[self.starts[i] : self.starts[i] + self._size]
         mode = "F" if self._deep else MODES[self._colours]
         pixels = np.stack([pixels_of(file, mode, self._grid) for file in files])
-        names = [pa.array([str(file.relative_to(self._folder)) for file in files])]
+        names = [pa.array([self.called(row) for row in range(self.starts[i], self.starts[i] + len(files))])]
         names += [pa.array([str(file.parent.relative_to(self._folder)) for file in files])] if self._nested else []
         colours = [grid_column(each) for each in np.moveaxis(pixels, 3, 0)]
         yield pa.RecordBatch.from_arrays([*names, *colours], schema=self.schema)
+
+    def called(self, row: int) -> str:
+        return str(self._files[row].relative_to(self._folder))
 
     def locate(self, row: int) -> str:
         return str(self._files[row])

@@ -98,6 +98,10 @@ class Source(ABC):
             return "Save it to a file and name that file: a file is streamed."
         return f"Take it in parts: for rows in diabolo.readers.open_source({self.name!r}).batches(): ..."
 
+    def called(self, row: int) -> str:
+        """The name of row number ``row``, where rows have names: of images that of the file."""
+        return ""
+
     def locate(self, row: int) -> str:
         """Where a person finds row number ``row``, for messages."""
         return f"{self.name}, row {row + 1}"

@@ -62,6 +62,7 @@ def page(cleaning: Cleaning, source: str) -> Page:
         _examples(cleaning) if cleaning.rows else None,
         model.comparison(denoiser),
         model.training(denoiser),
+        model.diagnosis(denoiser, cleaning.sample.table),
         model.columns(cleaning.schema, cleaning.gaps, *_sample(cleaning)),
         model.card(denoiser, _limits(cleaning), {}),
     ]

@@ -138,8 +138,8 @@ def columns(schema: Schema, gaps: Gaps, sample: np.ndarray, marked: np.ndarray) 
             _more(len(schema.columns) - len(rows), "column"),
             paragraph(
                 "New: values outside the range of the fit, or categories that it never saw. The little histograms show "
-                f"{count(len(sample), 'row')} of this data over the range of the fit (heights are square roots; the "
-                "outermost bars hold what lies beyond).",
+                f"{count(len(sample), 'value')} of each column over the range of the fit (heights are square roots; "
+                "the outermost bars hold what lies beyond).",
                 kind="note",
             ),
             _aside(schema.dropped),

@@ -91,8 +91,8 @@ class Synthesizer(Task):
         of columns, such as ``{"kind": "old"}``: codes are drawn from the prior, 16 for each row, and those kept that
         make these values probable (importance resampling: Rubin, 1987), so the other columns follow
         ``p(others | given)`` of the same model, the better the more codes there are. Of values that it hardly ever
-        makes few codes remain, and rows are alike. Raises InvalidParameter for a number below 0 and for a column that
-        the model does not know.
+        makes few codes remain, and rows are alike. Raises InvalidParameter for a number below 0, and for a column or a
+        category that the model does not know.
         """
         return self._new(torch.cat(list(self._blocks(n, seed, given))))
 
@@ -103,10 +103,11 @@ class Synthesizer(Task):
         al., 2016, arXiv:1511.06434). Every value is the best guess, not a draw. What lies between codes of tokens is
         no code of tokens. Raises InvalidParameter where there is not one weight per row.
         """
-        z, weight = self._codes(self._prepared(X)), torch.as_tensor(weights, dtype=torch.float32)
-        if weight.dim() != 2 or weight.shape[1] != len(z):
-            raise InvalidParameter(f"weights must have the shape (m, {len(z)}). Got {tuple(weight.shape)}.")
-        return self._decoded(weight @ z)
+        z, weight = self._codes(self._prepared(X)), np.asarray(weights)
+        if weight.ndim != 2 or weight.shape[1] != len(z) or weight.dtype.kind not in "biuf":
+            told = f"{weight.dtype}, {weight.shape}"
+            raise InvalidParameter(f"weights must be numbers of the shape (m, {len(z)}). Got {told}.")
+        return self._decoded(torch.as_tensor(weight, dtype=torch.float32) @ z)
 
     def interpolate(
         self, first: Any, last: Any, steps: int = 8, path: Literal["straight", "sphere"] = "straight"
@@ -164,7 +165,12 @@ class Synthesizer(Task):
                 rows[0, schema.sources.index(name)] = value
         else:
             rows = pa.table({**dict(zip(rows.column_names, rows.columns, strict=True)), **_arrays(given, rows)})
-        return self.preparation_.transform(rows)[0]
+        x = self.preparation_.transform(rows)
+        if (nameless := _nameless(schema.columns, x)[0]).any():
+            column = schema.columns[int(nameless.int().argmax())]
+            told = f"the column {column.source!r} to {given[column.source]!r}, which the fit never saw"
+            raise InvalidParameter(f"given fixes {told}. It saw {', '.join(column.categories[:-1][:8])}.")
+        return x[0]
 
     def _likely(self, known: Tensor, n: int) -> Tensor:
         """``n`` codes drawn from many of the prior by how probable they make the known values."""
@@ -317,7 +323,7 @@ def _arrays(given: Mapping[str, Any], rows: pa.Table) -> dict[str, pa.Array]:
 
 def _nameless(columns: tuple[Column, ...], x: Tensor) -> Tensor:
     """Which values are of the category that stands for all those never seen."""
-    last = [len(column.categories) - 1 if column.kind == "category" else -1 for column in columns]
+    last = [len(column.categories) - 1 if column.kind == "category" else math.nan for column in columns]
     return x == torch.tensor(last).view(-1, *[1] * (x.dim() - 2))
 
 
