@@ -14,7 +14,9 @@ from sklearn import datasets
 
 from diabolo import AnomalyDetector, Denoiser, Embedder, Imputer, Synthesizer, Trainer, diagnosis, load
 from diabolo.diagnosis import Finding
+from diabolo.diagnosis.spectrum import Spectrum
 from diabolo.errors import InvalidParameter
+from diabolo.networks import Features
 from diabolo.preparation import Preparation
 from diabolo.tasks.task import Task
 from diabolo.variants import FSQ, LFQ, VAE, Denoising, DiscreteVAE, Linear, Masked, SimVQ, TopKDictionary, Vanilla
@@ -302,3 +304,20 @@ def test_a_look_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = time.process_time()
     AnomalyDetector(random_state=0).fit(factors(3000, 30))
     assert spent[0] < 0.1 * (time.process_time() - begin)
+
+
+def test_rare_categories_do_not_hide_what_numbers_have_in_common() -> None:
+    """Features of little variance raise no bar for those of much."""
+    dice = np.random.default_rng(0)
+    flow = dice.normal(size=200)
+    rows = pa.table(
+        {
+            "flow": flow,
+            "power": 0.8 * flow + 0.6 * dice.normal(size=200),
+            "site": [f"site {each}" for each in dice.integers(0, 12, 200)],
+            "state": np.where(dice.random(200) < 0.03, "off", "on"),
+        }
+    )
+    preparation = Preparation().fit(rows)
+    spectrum = Spectrum.learned(Features(preparation.schema_), preparation.transform(rows))
+    assert spectrum.shared == 1

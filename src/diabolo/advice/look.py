@@ -51,7 +51,7 @@ class Look:
         """Look at a sample of rows. Raises InvalidData for rows that cannot be learned from."""
         preparation = Preparation().fit(rows)
         schema, x = preparation.schema_, preparation.transform(rows)
-        spectrum = Spectrum.of(Features(schema, reach=REACH).filled(x).flatten(1))
+        spectrum = Spectrum.learned(Features(schema, reach=REACH), x)
         missing = x.isnan().transpose(0, 1).flatten(1).double().mean(1)
         numbers = [column for column in schema.columns if column.kind in ("number", "count")]
         return cls(

@@ -105,7 +105,7 @@ class Case:
     @cached_property
     def spectrum(self) -> Spectrum:
         """The principal components of the training rows."""
-        return Spectrum.of(self.features(self.train))
+        return Spectrum.learned(self._features, self.train)
 
     @cached_property
     def restored(self) -> Float[Tensor, "m"]:

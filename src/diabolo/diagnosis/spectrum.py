@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from diabolo.networks import Features
+
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Int
 
 WIDE = 512  # features from which fewer rows are looked at, since the work grows with the cube
 FEWER = 500
+CHANCE = 1.05  # times the largest variance of shuffled columns, which differs from shuffle to shuffle
 FLOOR = 1e-3  # of a standard deviation, squared: what no direction tells is never taken to be less
 
 
@@ -21,9 +24,8 @@ FLOOR = 1e-3  # of a standard deviation, squared: what no direction tells is nev
 class Spectrum:
     """The principal components of features of unit scale.
 
-    ``variances`` (k,) fall, ``axes`` (width, k) are their directions. ``shared`` of them are larger than chance would
-    make any of n rows of as many independent columns, ``(1 + sqrt(width / n))^2`` (Marchenko and Pastur, 1967; as a
-    rule for the number of components Horn, 1965).
+    ``variances`` (k,) fall, ``axes`` (width, k) are their directions. ``shared`` of them are larger than the largest of
+    the same columns once each was shuffled by itself (parallel analysis: Horn, 1965).
 
     >>> t = torch.linspace(-1.7, 1.7, 200)
     >>> Spectrum.of(torch.stack([t, t, -t, t.cos()], 1)).shared
@@ -36,8 +38,11 @@ class Spectrum:
     shared: int
 
     @classmethod
-    def of(cls, features: Float[Tensor, "n width"]) -> Spectrum:
-        """The components of these rows; of wide ones, of the first 500."""
+    def of(cls, features: Float[Tensor, "n width"], owner: Int[Tensor, "width"] | None = None) -> Spectrum:
+        """The components of these rows; of wide ones, of the first 500.
+
+        ``owner`` is the column that each feature tells of, by default its own; those of one column stay together.
+        """
         rows = (features[:FEWER] if features.shape[1] > WIDE else features).double()
         mean, (n, width) = rows.mean(0), rows.shape
         rows = (rows - mean) / math.sqrt(n)
@@ -47,8 +52,15 @@ class Spectrum:
         else:
             variances, axes = torch.linalg.eigh(rows.T @ rows)
         variances, axes = variances.flip(0).clamp_min(0), axes.flip(1)
-        edge = (1 + math.sqrt(width / n)) ** 2
-        return cls(mean, variances, axes, int((variances > edge).sum()))
+        edge = _largest(_shuffled(rows, torch.arange(width) if owner is None else owner))
+        return cls(mean, variances, axes, int((variances > CHANCE * edge).sum()))
+
+    @classmethod
+    def learned(cls, features: Features, x: Float[Tensor, "n *columns"]) -> Spectrum:
+        """The components of what ``features`` sees of prepared rows, those of a grid in one line."""
+        seen = features.filled(x)
+        cells = seen[0, 0].numel()
+        return cls.of(seen.flatten(1), (features.owner.unsqueeze(1) * cells + torch.arange(cells)).flatten())
 
     def explained(self, count: int) -> float:
         """The share of the variance that lies in the first ``count`` directions."""
@@ -72,3 +84,16 @@ class Spectrum:
             inner = seen.T @ seen + rest * torch.eye(count, dtype=seen.dtype)
             told[:, out] = away[:, ~out] @ seen @ torch.linalg.solve(inner, common[out].T)
         return self.mean + told
+
+
+def _shuffled(rows: Float[Tensor, "n width"], owner: Int[Tensor, "width"]) -> Float[Tensor, "n width"]:
+    """The rows with every column in an order of its own: what columns have in common is gone."""
+    dice = torch.Generator().manual_seed(0)
+    order = torch.rand(len(rows), int(owner.max()) + 1, generator=dice).argsort(0)
+    return rows.gather(0, order[:, owner])
+
+
+def _largest(rows: Float[Tensor, "n width"]) -> float:
+    """The largest variance in any direction."""
+    products = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+    return float(torch.linalg.eigvalsh(products)[-1])
