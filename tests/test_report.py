@@ -478,3 +478,12 @@ def test_a_denoiser_tells_what_it_changed(kind: str, tmp_path: Path) -> None:
     assert "Diagnosis of the fit" in page.texts
     values = 120 if kind == "table" else 120 * rows[0, 0].size
     assert any(f"show {values:,} values of each column" in text for text in page.texts)
+
+
+def test_one_row_far_out_is_told_though_one_may_be_chance(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 4))
+    detector = AnomalyDetector("Linear", threshold=0.01, random_state=0).fit(rows)
+    few = np.vstack([np.zeros((200, 4)), np.full((1, 4), 60.0)])
+    for new, told in ((few, True), (few[:200], False)):
+        report.write(detector, new, tmp_path / "r.html")
+        assert ("far beyond the others" in (tmp_path / "r.html").read_text()) == told

@@ -19,6 +19,8 @@ from diabolo.tasks.anomaly_detector import AnomalyDetector
 
 TRUSTED = 1e-3  # of the rarest share that was counted: how far extrapolated ones are told
 
+FAR = 5.0  # nats by which a row is beyond the strangest of as many normal rows, which score about log(rows)
+
 
 def page(findings: Findings, source: str, top: int) -> Page:
     """Everything about one detector and one data set."""
@@ -88,7 +90,11 @@ def _surprise(findings: Findings, chance: Chance) -> str:
         return f"If every row were normal, {usual}, seldom more than {most}: here it is {here}."
     if findings.marked > chance.mean:
         return f"If every row were normal, {usual}, and up to {count(int(chance.most))} would not be unusual."
-    return f"This is no more than normal rows would show: if every row were normal, {usual}."
+    told = f"So many are no more than normal rows would show: if every row were normal, {usual}."
+    if findings.spectrum.largest <= math.log(findings.rows) + FAR:
+        return told
+    highest = f"{number(findings.spectrum.largest, 3)} nats"
+    return f"{told} But the strangest row scores {highest}, far beyond the others: look at it."
 
 
 def _scores(findings: Findings) -> Section:
