@@ -21,7 +21,7 @@ PARTS = ("speed", "clean", "contaminated", "representation", "images", "generati
 USUAL = PARTS[:-2]  # generation takes hours, and Pythae is no dependency: they run when they are named
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 EPOCHS, IMAGES, DRAWS = 100, 1000, 5000  # of generation
-ROWS = 2000  # images of a class, and test images, where one class is normal
+ROWS = 1000  # images of a class, and test images, where one class is normal
 NOTES = {
     "clean": "Trained on normal rows only: AUROC / average precision in %",
     "contaminated": "Trained on all rows without labels, the same rows scored: AUROC / average precision in %",
