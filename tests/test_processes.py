@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,8 +23,10 @@ from diabolo.cli import app
 
 
 def process(*words: str | Path, **options: object) -> subprocess.Popen[bytes]:
+    """The command, with one thread as the tests have: sums over several are rounded differently."""
     arguments = [sys.executable, "-m", "diabolo", *map(str, words)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=alone, **options)
 
 
 def wait_for(happened: Callable[[], bool], run: subprocess.Popen[bytes]) -> None:
