@@ -240,9 +240,10 @@ def test_two_numbers_lie_where_they_say_and_more_at_their_components() -> None:
 def test_neighbours_stay_together(by: Any) -> None:
     pytest.importorskip("umap" if by == "umap" else "sklearn")
     codes = np.random.default_rng(0).normal(size=(90, 5)) + 20 * np.repeat(np.eye(5)[:3], 30, 0)
-    state = np.random.get_state()[1].copy()
+    state, threads = np.random.get_state()[1].copy(), torch.get_num_threads()
     places = np.asarray(plots.latent_map(codes, by=by, seed=1).axes[0].collections[0].get_offsets())
     assert (np.random.get_state()[1] == state).all()
+    assert torch.get_num_threads() == threads
     apart = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(90)
     assert (apart.argmin(1) // 30 == np.arange(90) // 30).all()
 

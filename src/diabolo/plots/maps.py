@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 
 from diabolo.errors import InvalidData, InvalidParameter, MissingExtra
 from diabolo.evaluate.scores import column
@@ -85,7 +86,8 @@ def _by_tsne(codes: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _by_umap(codes: np.ndarray, seed: int) -> np.ndarray:
-    """Seeded, and so on one thread: on several its result differs from time to time."""
+    """Seeded, and so on one thread: on several its result differs from time to time. torch keeps its own threads."""
+    threads = torch.get_num_threads()  # numba, which umap-learn runs on, changes them for the whole process
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what else it could do with what else were installed
         try:
@@ -96,7 +98,10 @@ def _by_umap(codes: np.ndarray, seed: int) -> np.ndarray:
             ) from error
         near = min(NEIGHBOURS, len(codes) - 1)
         start = "spectral" if len(codes) > NEIGHBOURS else "random"
-        return UMAP(n_neighbors=near, init=start, random_state=seed, n_jobs=1).fit_transform(codes)
+        try:
+            return UMAP(n_neighbors=near, init=start, random_state=seed, n_jobs=1).fit_transform(codes)
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _points(figure: Figure, axes: Axes, places: np.ndarray, labels: np.ndarray | None) -> None:
