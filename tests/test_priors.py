@@ -161,7 +161,7 @@ class TestAutoregressive:
             prior = Autoregressive([2, 2, 2], width=16).fit(tokens[:500], tokens[500:])
             drawn = prior.sample(2000)
         assert -prior.log_prob(tokens).mean().item() == pytest.approx(math.log(2), abs=0.02)
-        assert (drawn.float().std(1) == 0).float().mean() > 0.97  # exp(-0.02) of them, or more
+        assert (drawn.float().std(1) == 0).float().mean() > 0.98  # exp(-0.02) of them, or more
 
     def test_keeps_what_held_out_tokens_like_best(self) -> None:
         """Noise has nothing to learn: held-out tokens cost what they cost by chance, however long it trains."""

@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diabolo.advice.look import Look
-from diabolo.variants import VAE, Contractive, Denoising, Linear, Masked, Robust, Sparse, TopKDictionary, VaDE, Vanilla
+from diabolo.variants import (
+    VAE,
+    Contractive,
+    Denoising,
+    Linear,
+    Masked,
+    Residual,
+    Robust,
+    Sparse,
+    TopKDictionary,
+    VaDE,
+    Vanilla,
+)
 from diabolo.variants.variant import Variant
 
 WANTS = ("interpretable", "stable")
@@ -79,6 +91,9 @@ def _usual(look: Look, aim: str) -> list[Candidate]:
 
 
 def _detect(look: Look) -> list[Candidate]:
+    if look.kind != "table":
+        reasons = ("hidden values are told too easily by those beside them, so that all are shown", *_of_rows(look))
+        return [Candidate(Vanilla(latent=look.width), reasons), Candidate(Denoising(latent=look.width)), _vae(look)]
     reasons = ("each value is judged while it is hidden, by what the others say of it, so that nothing can be copied",)
     robust = [Candidate(Robust(latent=look.width))] if _heavy(look) else []
     return [Candidate(Masked(), reasons + _of_rows(look)), Candidate(Denoising(latent=look.width)), *robust, _vae(look)]
@@ -97,18 +112,21 @@ def _denoise(look: Look) -> list[Candidate]:
 
 
 def _embed(look: Look) -> list[Candidate]:
-    plain, noisy = Vanilla(latent=look.width), Denoising(latent=look.width)
+    plain, noisy = Residual(latent=look.width), Denoising(latent=look.width)
     if look.gaps >= GAPPY:
         hiding = Candidate(Denoising(latent=look.width, noise="hide"), ("rows have gaps, and it is trained on such",))
         return [hiding, Candidate(plain), Candidate(Contractive(latent=look.width))]
-    reasons = ("nothing but the narrow code is needed to keep what rows hold", *_of_rows(look))
+    reasons = ("its codes start as principal components, and networks add what is bent", *_of_rows(look))
     return [Candidate(plain, reasons), Candidate(noisy), Candidate(Contractive(latent=look.width))]
 
 
 def _cluster(look: Look) -> list[Candidate]:
-    reasons = ("noise in training draws codes to where rows are dense, and clusters are dense places", *_of_rows(look))
-    bends = [Candidate(VaDE(latent=look.width)), Candidate(Vanilla(latent=look.width))]
-    return [Candidate(Denoising(latent=look.width), reasons), *bends]
+    reasons = (
+        "its codes lie to one another nearly as rows do, and clusters are found by distance",
+        *_of_rows(look),
+    )
+    others = [Candidate(VaDE(latent=look.width)), Candidate(Denoising(latent=look.width))]
+    return [Candidate(Residual(latent=look.width), reasons), *others]
 
 
 def _synthesize(look: Look) -> list[Candidate]:

@@ -30,7 +30,7 @@ def drifted(schema: Schema, x: Tensor) -> tuple[Finding, ...]:
 
 
 def _shifted(schema: Schema, x: Tensor) -> Finding | None:
-    told = _where(schema, x, lambda column, values: _shift(column, values))
+    told = _where(schema, x, _shift)
     if not told:
         return None
     return Finding(
@@ -42,7 +42,7 @@ def _shifted(schema: Schema, x: Tensor) -> Finding | None:
 
 
 def _stretched(schema: Schema, x: Tensor) -> Finding | None:
-    told = _where(schema, x, lambda column, values: _stretch(column, values))
+    told = _where(schema, x, _stretch)
     if not told:
         return None
     return Finding(
@@ -54,7 +54,7 @@ def _stretched(schema: Schema, x: Tensor) -> Finding | None:
 
 
 def _new_values(schema: Schema, x: Tensor) -> Finding | None:
-    told = _where(schema, x, lambda column, values: _new(column, values))
+    told = _where(schema, x, _new)
     if not told:
         return None
     return Finding(
