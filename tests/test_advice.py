@@ -110,6 +110,12 @@ def test_rules_of_the_field(aim: str, want: str | None, first: str) -> None:
     assert len({str(each) for each in told}) == len(told)
 
 
+@pytest.mark.parametrize("aim, first", [("detect", "Vanilla"), ("embed", "IIC"), ("cluster", "IIC")])
+def test_images_have_rules_of_their_own(aim: str, first: str) -> None:
+    told = candidates(replace(PLAIN, kind="image"), aim)
+    assert told[0].name == first and any("image" in reason for reason in told[0].reasons)
+
+
 def test_rules_that_rest_on_the_data() -> None:
     few, straight = replace(PLAIN, rows=150), replace(PLAIN, common=0.97)
     assert "150 rows are few" in candidates(few, "detect")[0].reasons[0]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diabolo.corruptions import GaussianNoise, Hide, HideEnd, HidePatches, SaltPepper, SwapRows
+from diabolo.corruptions import GaussianNoise, Hide, HideEnd, HidePatches, SaltPepper, SwapRows, Warp
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.randomness import seeded, shard
 from diabolo.schema import Column, Schema, numbers
@@ -82,9 +82,9 @@ def test_values_stay_possible(name: str) -> None:
     assert (corrupted[:, 3] >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["GaussianNoise", "SaltPepper", "Hide", "HidePatches"])
+@pytest.mark.parametrize("name", ["GaussianNoise", "SaltPepper", "Hide", "HidePatches", "Warp"])
 def test_two_processes_draw_what_one_would(name: str) -> None:
-    corruption, x, halves = EVERY[name](IMAGE), images(10), []
+    corruption, x, halves = (EVERY | {"Warp": Warp})[name](IMAGE), images(10), []
     with seeded(7):
         whole = corruption(x)
     for start in (0, 5):
@@ -186,9 +186,50 @@ class TestSwapRows:
         assert torch.equal(SwapRows(1.0)(x).isnan(), x.isnan())
 
 
+class TestWarp:
+    def test_leaves_what_is_the_same_everywhere_and_all_without_strength(self) -> None:
+        x = images(5)
+        torch.testing.assert_close(Warp(IMAGE, 0.0)(x), x)
+        torch.testing.assert_close(Warp(IMAGE)(torch.full_like(x, 3.0)), torch.full_like(x, 3.0))
+
+    def test_moves_an_image_as_a_whole(self) -> None:
+        x = images(50)
+        x[:, 1] = 2 * x[:, 0]
+        bent = Warp(IMAGE)(x)
+        torch.testing.assert_close(bent[:, 1], 2 * bent[:, 0])
+        assert ((bent - x).flatten(1).abs().amax(1) > 0.1).all()
+
+    def test_goes_as_far_as_it_says(self) -> None:
+        place = torch.linspace(-1, 1, 41)[None, None, :, None].expand(500, 1, 41, 41).clone()
+        middle = Warp(numbers(1, "image", (41, 41)))(place)[:, 0, 20, 20]  # only the shift moves it
+        assert 0.08 < middle.abs().max() < 0.11
+
+    def test_keeps_the_order_of_time(self) -> None:
+        x = torch.linspace(0, 1, 30).expand(20, 2, 30).clone()
+        bent = Warp(numbers(2, "series", (30,)))(x)
+        assert bent.shape == x.shape and (bent.diff(dim=2) >= 0).all()
+        assert (bent[:, 0] - x[:, 0]).abs().amax(1).min() > 0
+
+    def test_names_no_category_that_there_is_not(self) -> None:
+        schema = Schema((Column("kind", "category", "Categorical", categories=("a", "b", "c")),), "image", (9, 9))
+        x = torch.randint(3, (20, 1, 9, 9)).float()
+        assert torch.isin(Warp(schema)(x), torch.arange(3.0)).all()
+
+    def test_what_is_missing_moves_along(self) -> None:
+        x = images(4)
+        x[0, 0], x[1] = torch.nan, torch.nan
+        gaps = Warp(IMAGE)(x).isnan().flatten(2).all(2)
+        assert gaps.tolist() == [[True, False], [True, True], [False, False], [False, False]]
+
+    def test_bends_no_table(self) -> None:
+        with pytest.raises(InvalidParameter, match="1 or 2 axes"):
+            Warp(MIXED)
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: Warp(IMAGE, -0.1),
         lambda: GaussianNoise(IMAGE, -0.1),
         lambda: SaltPepper(IMAGE, 1.5),
         lambda: Hide(float("nan")),
@@ -203,7 +244,7 @@ def test_impossible_parameters_are_refused(make: Callable[[], nn.Module]) -> Non
 
 
 def test_parts_say_what_they_do() -> None:
-    parts = [*(make(IMAGE) for make in EVERY.values()), HideEnd(3)]
+    parts = [*(make(IMAGE) for make in EVERY.values()), HideEnd(3), Warp(IMAGE)]
     assert [repr(part) for part in parts] == [
         "GaussianNoise(scale=0.3)",
         "SaltPepper(share=0.3)",
@@ -211,4 +252,5 @@ def test_parts_say_what_they_do() -> None:
         "HidePatches(share=0.3, size=4)",
         "SwapRows(share=0.3)",
         "HideEnd(steps=3)",
+        "Warp(strength=1.0)",
     ]

@@ -34,7 +34,7 @@ from diabolo.evaluate import importance_bound
 from diabolo.likelihoods import Normal
 from diabolo.networks import mirror
 from diabolo.penalties import Adversary, Covariance, Discriminator, Energy, Factors, Information, total_correlation
-from diabolo.penalties.contrast import barlow, infonce, vicreg
+from diabolo.penalties.contrast import barlow, infonce, information, vicreg
 from diabolo.penalties.critics import permuted
 from diabolo.priors import Flow, Mixture, Prior, moments
 from diabolo.randomness import normal_like, seeded
@@ -527,9 +527,27 @@ def published_vicreg(a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
-@pytest.mark.parametrize("share, whole", [(barlow, published_barlow), (vicreg, published_vicreg)])
-def test_shares_have_the_mean_and_the_slope_of_the_whole(share, whole) -> None:  # type: ignore[no-untyped-def]
-    a, b = torch.randn(12, 4).requires_grad_(), (torch.randn(12, 4) * 0.7).requires_grad_()
+def published_information(a: Tensor, b: Tensor) -> Tensor:
+    """Minus the mutual information (Ji et al., 2019, figure 4), beside log k, of each of four groupings in turn."""
+    total = torch.zeros(())
+    for one, other in zip(a.chunk(4, 1), b.chunk(4, 1), strict=True):
+        joint = (one.softmax(1)[:, :, None] * other.softmax(1)[:, None]).mean(0)
+        joint = (joint + joint.T) / 2
+        apart = joint.sum(1)[:, None] * joint.sum(0)[None]
+        total = total + math.log(len(joint)) - (joint * (joint / apart).log()).sum()
+    return total / 4
+
+
+WHOLES = [
+    (barlow, published_barlow, 4),
+    (vicreg, published_vicreg, 4),
+    (information, published_information, 12),
+]
+
+
+@pytest.mark.parametrize("share, whole, width", WHOLES)
+def test_shares_have_the_mean_and_the_slope_of_the_whole(share, whole, width) -> None:  # type: ignore[no-untyped-def]
+    a, b = torch.randn(12, width).requires_grad_(), (torch.randn(12, width) * 0.7).requires_grad_()
     found, expected = share(a, b), whole(a, b)
     assert found.shape == (12,) and found.std() > 0
     torch.testing.assert_close(found.mean(), expected, rtol=1e-3, atol=1e-3)

@@ -209,7 +209,7 @@ def test_information_needs_signs(rows: Tensor) -> None:
         Information(1.0)(autoencoder, autoencoder(rows))
 
 
-@pytest.mark.parametrize("by", ["infonce", "barlow", "vicreg"])
+@pytest.mark.parametrize("by", ["infonce", "barlow", "vicreg", "information"])
 def test_contrast_is_lower_where_views_are_alike(by: str, rows: Tensor) -> None:
     penalty = Contrast(LATENT, by=by)  # type: ignore[arg-type]
     prices = []

@@ -16,7 +16,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
-from diabolo import AnomalyDetector, Imputer, Trainer, load
+from diabolo import AnomalyDetector, Embedder, Imputer, Trainer, load
 from diabolo.checks.tasks import made_up
 from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter, SchemaMismatch, UnreadableFile
 from diabolo.tasks import TASKS, task
@@ -271,11 +271,13 @@ def test_inner_parameters_of_what_was_not_given() -> None:
     assert repr(AnomalyDetector().set_params(variant__latent=3).variant) == "Masked(latent=3)"
 
 
-def test_the_rows_decide_on_the_variant_of_a_detector() -> None:
+def test_the_rows_decide_on_the_variant_that_was_not_named() -> None:
     images = np.random.default_rng(0).normal(size=(40, 1, 6, 6))
     short = Trainer(epochs=1)
     for rows, usual in ((images, "Vanilla()"), (images[:, 0], "Vanilla()"), (images[:, 0, 0], "Masked()")):
         assert AnomalyDetector(trainer=short, random_state=0).fit(rows).card()["variant"] == usual
+    for rows, usual in ((images, "IIC()"), (images[:, 0, 0], "Residual()")):
+        assert Embedder(trainer=short, random_state=0).fit(rows).card()["variant"] == usual
     assert AnomalyDetector().set_params(trainer=Trainer(lr=1.0), trainer__epochs=7).trainer.lr == 1.0
 
 

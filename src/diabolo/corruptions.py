@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.randomness import normal_like, uniform_like
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 FAR = 3.0  # standard deviations: the extreme of a column whose limits are not known
+# How far a warp goes: two shifts in halves of the grid, logarithms of two stretches, a turn in radians, a shear.
+REACHES = (0.1, 0.1, 0.15, 0.15, math.pi / 12, 0.2)
+IN_TIME = (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # those of them that a series knows
 
 
 class GaussianNoise(nn.Module):
@@ -212,6 +216,54 @@ class SwapRows(nn.Module):
 
     def extra_repr(self) -> str:
         return f"share={self.share}"
+
+
+class Warp(nn.Module):
+    r"""Shift, turn, stretch and shear each image a little, as a whole; a series is shifted and stretched in time.
+
+    ::
+
+        seen(place) = x(A place + t)     A = turn (to 15 degrees) . stretch (to exp 0.15) . shear (to 0.2)
+                                         t: to a tenth of half the grid; all times ``strength``, uniform
+
+    What such a change leaves alone is what the image shows (Simard et al., 2003, ICDAR). Values between places are
+    interpolated, those of booleans and categories taken from the nearest place, and what leaves the grid at one edge
+    is replaced by that edge. Missing values move along.
+
+    >>> from diabolo.schema import numbers
+    >>> Warp(numbers(1, "image", (4, 4)))(torch.ones(2, 1, 4, 4)).mean()
+    tensor(1.)
+    """
+
+    hides: ClassVar[bool] = False
+
+    def __init__(self, schema: Schema, strength: float = 1.0) -> None:
+        super().__init__()
+        _at_least_zero("strength", strength, self)
+        if len(schema.grid) not in (1, 2):
+            raise InvalidParameter(f"Warp bends series and images: 1 or 2 axes per row. Got {len(schema.grid)}.")
+        self.strength = strength
+        self.axes = len(schema.grid)
+        smooth = all(column.kind in ("number", "count") for column in schema.columns)
+        self.mode = "bilinear" if smooth else "nearest"
+
+    def forward(self, x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
+        """Rows seen from elsewhere."""
+        images = x if self.axes == 2 else x.unsqueeze(2)
+        where = functional.affine_grid(self._affine(x), list(images.shape), align_corners=False)
+        bent = functional.grid_sample(images, where, self.mode, padding_mode="border", align_corners=False)
+        return bent.view(x.shape)
+
+    def _affine(self, x: Tensor) -> Float[Tensor, "n 2 3"]:
+        """One map of places per row; that of a series leaves the second axis as it is."""
+        draws = (2 * uniform_like(x.new_empty(len(x), len(REACHES))) - 1) * x.new_tensor(REACHES) * self.strength
+        along, down, across, up, turn, shear = (draws if self.axes == 2 else draws * x.new_tensor(IN_TIME)).unbind(1)
+        wide, high, cos, sin = across.exp(), up.exp(), turn.cos(), turn.sin()
+        rows = (cos * wide, (shear - sin) * high, along), (sin * wide, cos * high, down)
+        return torch.stack([torch.stack(row, 1) for row in rows], 1)
+
+    def extra_repr(self) -> str:
+        return f"strength={self.strength}"
 
 
 def _shares(x: Tensor, share: float, least: float | None) -> Tensor | float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from diabolo.advice.look import Look
 from diabolo.variants import (
+    IIC,
     VAE,
     Contractive,
     Denoising,
@@ -116,11 +117,15 @@ def _embed(look: Look) -> list[Candidate]:
     if look.gaps >= GAPPY:
         hiding = Candidate(Denoising(latent=look.width, noise="hide"), ("rows have gaps, and it is trained on such",))
         return [hiding, Candidate(plain), Candidate(Contractive(latent=look.width))]
+    if look.kind == "image":
+        return [_bent(look), Candidate(plain), Candidate(noisy)]
     reasons = ("its codes start as principal components, and networks add what is bent", *_of_rows(look))
     return [Candidate(plain, reasons), Candidate(noisy), Candidate(Contractive(latent=look.width))]
 
 
 def _cluster(look: Look) -> list[Candidate]:
+    if look.kind == "image":
+        return [_bent(look), Candidate(Residual(latent=look.width)), Candidate(VaDE(latent=look.width))]
     reasons = (
         "its codes lie to one another nearly as rows do, and clusters are found by distance",
         *_of_rows(look),
@@ -159,6 +164,11 @@ def _of_rows(look: Look) -> tuple[str, ...]:
 
 def _vae(look: Look) -> Candidate:
     return Candidate(VAE(latent=look.width))
+
+
+def _bent(look: Look) -> Candidate:
+    told = "an image shows the same after a small shift, turn or stretch, and these codes bear that"
+    return Candidate(IIC(latent=look.width), (told, *_of_rows(look)))
 
 
 def _heavy(look: Look) -> bool:

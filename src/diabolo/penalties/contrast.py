@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -17,11 +18,14 @@ from diabolo.errors import InvalidParameter
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-By = Literal["infonce", "barlow", "vicreg"]
+By = Literal["infonce", "barlow", "vicreg", "information"]
 
 APART = 0.005  # Barlow Twins: price of a squared correlation of two numbers
 INVARIANCE, SPREAD, COVARIANCE = 25.0, 25.0, 1.0  # VICReg: prices of its three terms
+GROUPINGS = 4  # times that rows are put into groups, each in its own way
 TINY = 1e-4
+APART_AT_FIRST = 0.7  # deviation of the weights that groups are told by
+RARE = 1e-9  # share of rows below which two groups have none in common
 
 
 class Contrast(Penalty):
@@ -35,8 +39,11 @@ class Contrast(Penalty):
     ``"barlow"`` is ``sum_j (1 - C_jj)^2 + 0.005 sum_{j != k} C_jk^2`` with C the correlations of the views' numbers
     (Zbontar et al., 2021, arXiv:2103.03230). ``"vicreg"`` is ``25`` times the mean squared difference, ``25`` times
     the mean of what the numbers' deviations lack to 1, and their squared covariances per number (Bardes et al., 2022,
-    arXiv:2105.04906). The last two are made by the rows together: a row's price is its share, whose mean over the
-    batch and its gradient are those of the whole. Raises InvalidParameter without a corruption.
+    arXiv:2105.04906). ``"information"`` puts the views into ``width`` soft groups, several times side by side, and is
+    ``log width - I``, I the mean information in nats that the group of one view has of the other's (Ji et al., 2019,
+    arXiv:1807.06653): codes part into groups of alike rows. The last three are made by the rows together: a row's price
+    is its share, whose mean over the batch and its gradient are those of the whole. Raises InvalidParameter without a
+    corruption.
     """
 
     name = "contrast"
@@ -46,11 +53,16 @@ class Contrast(Penalty):
     ) -> None:
         super().__init__()
         self.weight = weight
-        self.projection = nn.Sequential(nn.Linear(latent, width), nn.SiLU(), nn.Linear(width, width))
+        self.projection = (
+            nn.Sequential(Standardised(), spread(nn.Linear(latent, GROUPINGS * width)))
+            if by == "information"  # no more than this, so that the codes themselves part
+            else nn.Sequential(nn.Linear(latent, width), nn.SiLU(), nn.Linear(width, width))
+        )
         prices: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "infonce": partial(infonce, temperature=temperature),
             "barlow": barlow,
             "vicreg": vicreg,
+            "information": information,
         }
         self.price = prices[by]
 
@@ -60,6 +72,19 @@ class Contrast(Penalty):
         other = autoencoder.encode(autoencoder.corruption(trip.x), trip.given)
         first, second = (self.projection(code.z.flatten(1)) for code in (trip.code, other))
         return self.weight * self.price(first, second)
+
+
+class Standardised(nn.Module):
+    """Numbers of mean 0 and deviation 1 over the rows of the batch."""
+
+    def forward(self, z: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        return _standardised(z)
+
+
+def spread(layer: nn.Linear) -> nn.Linear:
+    """The layer with weights by which rows differ in their groups from the start: where all are alike, no slope is."""
+    nn.init.normal_(layer.weight, std=APART_AT_FIRST)
+    return layer
 
 
 def infonce(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"], temperature: float) -> Float[Tensor, "n"]:
@@ -87,6 +112,13 @@ def vicreg(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"]) -> Float[Tensor, "n
     return INVARIANCE * (a - b).square().mean(1) + sum(_shares(each, each, _from_spread) for each in centred)
 
 
+def information(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
+    """Each row's share of the nats that the group of one view lacks to tell the group of the other."""
+    groups = (each.unflatten(1, (GROUPINGS, -1)).softmax(2) for each in (a, b))
+    pairs = zip(*(each.unbind(1) for each in groups), strict=True)
+    return sum(_shares(p, q, _untold) for p, q in pairs) / GROUPINGS  # type: ignore[return-value]
+
+
 def _shares(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"], cost: Callable[[Tensor], Tensor]) -> Float[Tensor, "n"]:
     """The tangent of ``cost(mean_i a_i b_i')`` at that mean, taken at each row's own product."""
     mean = (a.T @ b / len(a)).detach()
@@ -101,6 +133,13 @@ def _from_identity(c: Float[Tensor, "k k"]) -> Tensor:
 def _from_spread(c: Float[Tensor, "k k"]) -> Tensor:
     lacking = F.relu(1 - (c.diagonal() + TINY).sqrt()).mean()
     return SPREAD / 2 * lacking + COVARIANCE * _off_diagonal(c) / len(c)
+
+
+def _untold(c: Float[Tensor, "k k"]) -> Tensor:
+    """``log k`` less the mutual information of two groups, ``c`` the share of rows in each pair of them."""
+    pair = ((c + c.T) / 2).clamp_min(RARE)
+    one = pair.sum(1)
+    return math.log(len(c)) - (pair * pair.log()).sum() + 2 * (one * one.log()).sum()
 
 
 def _off_diagonal(c: Float[Tensor, "k k"]) -> Tensor:

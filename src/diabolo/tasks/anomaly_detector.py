@@ -70,7 +70,7 @@ class AnomalyDetector(OutlierMixin, Task):
 
     variant: Annotated[
         Variant | str | None, "the autoencoder: a Variant, or its name; None: Masked, on images and series Vanilla"
-    ] = None  # type: ignore[assignment] # only here the rows may decide
+    ] = None
     usual: ClassVar[Mapping[str, str]] = {"table": "Masked", "series": "Vanilla", "image": "Vanilla"}
     neighbours: Annotated[Natural, "places of normal rows kept to measure distances from; 0: network alone"] = 1024
     threshold: Annotated[

@@ -16,7 +16,7 @@ from torch import Tensor
 from diabolo.batches import Batch, Batches, drawn, in_blocks
 from diabolo.params import Count
 from diabolo.readers import Source
-from diabolo.tasks.codes import codes
+from diabolo.tasks.codes import OF_CODES, codes
 from diabolo.tasks.groups import Groups
 from diabolo.tasks.measures import missed
 from diabolo.tasks.mixture import STARTS, Mixture, fewest
@@ -34,9 +34,9 @@ class Clusterer(ClusterMixin, Task):
     ``by="neighbours"`` puts codes together whose neighbours are together, so that the cluster of a row tells most about
     those of its nearest ones; clusters are of any shape. ``by="mixture"`` fits Gaussians to the codes, ``by="means"``
     k-means, that is Gaussians of one size without a shape; a row belongs to the likeliest. Clusters are found among at
-    most 20,000 rows once the autoencoder is trained, and change nothing in it. The default variant is ``Residual``; a
-    variant given by its name has codes as wide as it allows. Columns of numbers that share their bounds, as pixels
-    do, are measured by one scale.
+    most 20,000 rows once the autoencoder is trained, and change nothing in it. The variant, where none is named, is
+    ``Residual``, for images ``IIC``; unless it is given whole, its codes are as wide as it allows. Columns of numbers
+    that share their bounds, as pixels do, are measured by one scale.
 
     Without ``clusters`` their number, up to 20, is that of the Gaussians of the smallest Bayesian information criterion
     (Schwarz, 1978), for means of the largest mean silhouette of held-out codes (Rousseeuw, 1987).
@@ -59,7 +59,10 @@ class Clusterer(ClusterMixin, Task):
         "of their logarithms); 1 for another category than its most frequent one"
     )
 
-    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Residual"
+    variant: Annotated[
+        Variant | str | None, "the autoencoder: a Variant, or its name; None: Residual, on images IIC"
+    ] = None
+    usual: ClassVar[Mapping[str, str]] = OF_CODES
     clusters: Annotated[Count | None, "how many clusters; None: as many as suit the rows"] = None
     by: Annotated[Literal["neighbours", "mixture", "means"], "groups of near codes, Gaussians, or k-means"] = (
         "neighbours"
@@ -86,12 +89,12 @@ class Clusterer(ClusterMixin, Task):
         return self.grouping_.count
 
     def _variant(self) -> Variant:
-        """The variant; where only its name was given, with codes as wide as it allows.
+        """The variant; where at most its name was given, with codes as wide as it allows.
 
         Rows need not be restored from few numbers to be grouped, and of a row of three one number says too little.
         """
         variant = super()._variant()
-        wide = isinstance(self.variant, str) and "overcomplete" in variant.parameters()
+        wide = not isinstance(self.variant, Variant) and "overcomplete" in variant.parameters()
         return variant.set_params(overcomplete=True) if wide else variant
 
     def _shares(self, x: Tensor) -> Tensor:

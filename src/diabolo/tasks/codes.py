@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import in_blocks
 from diabolo.errors import InvalidParameter
+
+# The variant for each kind of rows, where it matters how codes lie to one another.
+OF_CODES: Mapping[str, str] = {"table": "Residual", "series": "Residual", "image": "IIC"}
 
 
 def codes(autoencoder: Autoencoder, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from diabolo.batches import Batches
 from diabolo.errors import SchemaMismatch
 from diabolo.preparation.fields import framed
-from diabolo.tasks.codes import outputs
+from diabolo.tasks.codes import OF_CODES, outputs
 from diabolo.tasks.measures import missed
 from diabolo.tasks.task import Task, beside
 from diabolo.variants import Variant
@@ -23,8 +23,10 @@ from diabolo.variants import Variant
 class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
     """Turn each row into its code, ``z = encoder(x)``, shape (n, latent), for whatever reads numbers.
 
-    The default variant is ``Residual``: principal components and what networks add to them, at most half as many
-    numbers as a row has. Columns of numbers that share their bounds, as pixels do, are measured by one scale.
+    The variant, where none is named, is ``Residual`` for tables and series: principal components and what networks add
+    to them, at most half as many numbers as a row has; and ``IIC`` for images, whose codes part into groups and change
+    little where an image is shifted, turned or stretched a little. Columns of numbers that share their bounds, as
+    pixels do, are measured by one scale.
     ``members`` put their codes side by side.
 
     Examples
@@ -39,7 +41,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
     ((300, 1), True)
     """
 
-    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Residual"
+    variant: Annotated[
+        Variant | str | None, "the autoencoder: a Variant, or its name; None: Residual, on images IIC"
+    ] = None
+    usual: ClassVar[Mapping[str, str]] = OF_CODES
     by_distance: ClassVar[bool] = True
     measure: ClassVar[str] = (
         "mean squared error of held-out rows restored from their codes, in standard deviations (of counts: of their "

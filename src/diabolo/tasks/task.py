@@ -51,7 +51,7 @@ FURTHER = 5  # epochs of a partial_fit at most
 class Task(Params, ABC):
     """A fitted autoencoder put to a use; subclasses add the verb."""
 
-    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Denoising"
+    variant: Annotated[Variant | str | None, "the autoencoder: a Variant, or the name of one"] = "Denoising"
     trainer: Annotated[Trainer | None, "how it is trained; None for the defaults"] = None
     likelihoods: Annotated[
         Mapping[str, str] | None, "likelihood by column name, '*' for all others; None: chosen from the data"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from diabolo.autoencoder import Bottleneck, Penalty
 from diabolo.bottlenecks import Gaussian, Plain
+from diabolo.likelihoods import Scale
 from diabolo.networks import Layers, mirror
 from diabolo.params import Count, Fraction, NonNegative, Positive
 from diabolo.penalties import Adversary, Contrast, Discriminator
+from diabolo.penalties.contrast import By
 from diabolo.schema import Schema
-from diabolo.variants.constrained import Denoising, Noise
+from diabolo.variants.constrained import NOISES, STRENGTHS, Denoising, Noise
 from diabolo.variants.variant import Deep
 
 __all__ = [
+    "IIC",
     "VAEGAN",
     "Adversarial",
     "Contrastive",
@@ -70,12 +73,33 @@ class Contrastive(Denoising):
     2022) compare without negatives.
     """
 
-    noise: Annotated[Noise, "normal noise, extremes, other rows' values, or missing values"] = "swap"
-    strength: Annotated[Fraction, "standard deviations of normal noise, else the share of values replaced"] = 0.3
-    by: Annotated[Literal["infonce", "barlow", "vicreg"], "how two copies are compared"] = "infonce"
+    noise: Annotated[Noise, NOISES] = "swap"
+    strength: Annotated[Fraction, STRENGTHS] = 0.3
+    by: Annotated[By, "how two copies are compared"] = "infonce"
     weight: Annotated[NonNegative, "price of a nat of the comparison"] = 1.0
     temperature: Annotated[Positive, "how near, in cosine, copies of other rows may come; for infonce"] = 0.5
-    width: Annotated[Count, "numbers that codes are compared by"] = 32
+    width: Annotated[Count, "numbers that codes are compared by, or groups they are put in"] = 32
 
     def penalties(self) -> list[Penalty]:
         return [Contrast(self.latent, self.width, self.weight, self.by, self.temperature)]
+
+
+class IIC(Contrastive):
+    """Codes that part into groups: what a copy's group tells of the other copy's is made as much as can be (invariant
+    information clustering: Ji et al., 2019, arXiv:1807.06653; here of the code of an autoencoder).
+
+    For clustering and embedding images, which show the same after a small shift, turn or stretch. Tables and series
+    have fewer such changes, and gain less.
+    """
+
+    latent: Annotated[Count, "numbers in the code"] = 16
+    hidden: Annotated[tuple[Count, ...], "units of the encoder's hidden layers (channels on images); mirrored"] = (
+        32,
+        64,
+        128,
+    )
+    scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = "unit"
+    noise: Annotated[Noise, NOISES] = "warp"
+    strength: Annotated[Fraction, STRENGTHS] = 1.0
+    by: Annotated[By, "how two copies are compared"] = "information"
+    weight: Annotated[NonNegative, "price of a nat of the comparison"] = 10.0

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diabolo import linear, penalties
 from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
 from diabolo.bottlenecks import Plain, TopK
-from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows
+from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows, Warp
 from diabolo.likelihoods import Columnwise, Scale
 from diabolo.networks import Decoder, Encoder
 from diabolo.networks.dense import Sum
@@ -45,7 +45,14 @@ TINY = 1e-12
 GATHERED = 20_000  # rows whose codes the first centres are found among
 STARTS = 10  # of k-means, of which the best is taken
 SMALL = 1e-2  # of the weights of a network that starts as next to nothing
-Noise = Literal["gaussian", "salt_pepper", "swap", "hide"]
+Noise = Literal["gaussian", "salt_pepper", "swap", "hide", "warp"]
+NOISES = "normal noise, extremes, other rows' values, missing values, or a bend (of tables: other rows' values)"
+OF_COLUMNS: dict[str, Callable[[Schema, float], nn.Module]] = {
+    "gaussian": GaussianNoise,
+    "salt_pepper": SaltPepper,
+    "warp": Warp,
+}
+STRENGTHS = "standard deviations of normal noise, share of the values replaced, or how far a bend goes"
 
 
 class Linear(Variant):
@@ -102,14 +109,16 @@ class Denoising(Deep):
     For anomaly detection and denoising: what is far from the data is not restored.
     """
 
-    noise: Annotated[Noise, "normal noise, extremes, other rows' values, or missing values"] = "gaussian"
-    strength: Annotated[Fraction, "standard deviations of normal noise, else the share of values replaced"] = 0.2
+    noise: Annotated[Noise, NOISES] = "gaussian"
+    strength: Annotated[Fraction, STRENGTHS] = 0.2
     tied: Annotated[bool, "let the decoder use the encoder's weights"] = False
 
     def corruption(self, schema: Schema) -> nn.Module:
-        if self.noise in ("swap", "hide"):
-            return (SwapRows if self.noise == "swap" else Hide)(self.strength)
-        return (GaussianNoise if self.noise == "gaussian" else SaltPepper)(schema, self.strength)
+        if self.noise == "hide":
+            return Hide(self.strength)
+        if self.noise == "swap" or (self.noise == "warp" and not schema.grid):
+            return SwapRows(self.strength)
+        return OF_COLUMNS[self.noise](schema, self.strength)
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Plain(self.latent)
