@@ -86,7 +86,7 @@ def _kept(found: Encoded) -> Section:
         "row. Beside it what PCA with as many numbers keeps."
     )
     heads = ["column", "", "kept", "PCA", "usual error"]
-    body = joined(told, table(heads, listed, (2, 3, 4), "sortable blame kept"), _verdict(found, deep, linear))
+    body = joined(told, table(heads, listed, (2, 3, 4), "sortable blame kept"), _verdict(deep, linear))
     return Section("kept", "What is kept", "What the codes keep of each column", body)
 
 
@@ -115,16 +115,18 @@ def _usual(column: Column, error: float) -> str:
     root = math.sqrt(max(error, 0.0))
     if column.kind == "count":
         return f"factor {number(math.exp(min(root * column.scale, 50.0)), 3)}"
-    return f"± {number(root * column.scale, 3)}"
+    return f"± {number(root * column.scale, 3)}{' s' if column.part == 'elapsed' else ''}"
 
 
-def _verdict(found: Encoded, deep: np.ndarray, linear: np.ndarray) -> Markup:
+def _verdict(deep: np.ndarray, linear: np.ndarray) -> Markup | None:
     """How many columns are lost, and how many are restored better than by PCA."""
     known = np.isfinite(deep)
+    if known.sum() < 2:
+        return None
     lost, better = int((deep[known] < 0.5).sum()), int((deep[known] > linear[known]).sum())
     still = int((~known).sum())
-    told = f"Of {count(int(known.sum()), 'column')} that vary, {count(lost)} lose more than half, and {count(better)} "
-    told += "are kept better than by PCA."
+    told = f"Lost by more than half: {count(lost)} of {count(int(known.sum()), 'column')}. "
+    told += f"Kept better than by PCA: {count(better)}."
     told += f" {count(still, 'column')} did not vary in these rows." if still else ""
     return paragraph(told, kind="note")
 

@@ -45,7 +45,7 @@ class Encoded:
         """What each column costs on average: restored from codes, from those of PCA, and without looking at the row."""
         told = (self.embedder.autoencoder_.best, self.embedder.linear_.best)
         deep, linear = (by_cell(wrong(self.seen.schema, self.x, in_blocks(self.x, each)).numpy()) for each in told)
-        return _means(deep), _means(linear), blind(self.seen.schema.columns, by_cell(self.x.numpy()))
+        return _means(deep), _means(linear), blind(self.seen.schema.columns, self.x.numpy())
 
     @cached_property
     def kept(self) -> tuple[np.ndarray, np.ndarray]:
@@ -73,8 +73,16 @@ class Encoded:
 
 
 def blind(columns: Sequence[Column], x: np.ndarray) -> np.ndarray:
-    """What each column of prepared rows (n, columns) costs if its mean, or most frequent category, is always named."""
-    return np.array([_blind(column, x[:, place]) for place, column in enumerate(columns)])
+    """What each column of prepared rows (n, columns, *grid) costs if its mean, or most frequent category, is named.
+
+    Of images and series each place has its own.
+
+    >>> from diabolo.schema import numbers
+    >>> blind(numbers(1, "series", (2,)).columns, np.array([[[0.0, 5.0]], [[2.0, 5.0]]])).tolist()
+    [0.5]
+    """
+    each = zip(columns, x.reshape(*x.shape[:2], -1).swapaxes(0, 1), strict=True)
+    return np.array([np.mean([_blind(column, place) for place in values.T]) for column, values in each])
 
 
 def _blind(column: Column, values: np.ndarray) -> float:

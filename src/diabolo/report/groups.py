@@ -31,11 +31,20 @@ PICTURED = 160  # images shown of all clusters
 DOUBTFUL = 10  # rows shown
 UNSURE = 0.6  # share of its cluster below which a row is doubtful
 TRAITS = 6  # columns told of a cluster
+FAINT = 0.1  # standard deviations below which a column tells nothing of a cluster
 OPEN = 3  # clusters told without a click
 OVERVIEW = 25  # columns of the heat map
 REACH = 2.0  # standard deviations of the strongest shade
 NEAREST = 10
 MOST_LABELS = 15
+
+
+PICTURES = "The mean of each cluster, the largest first, and its typical rows: those where its codes lie densest."
+PROFILES = (
+    "What sets each cluster apart from all rows, the largest cluster first: the mean of a number, or the category that "
+    "is much more or less frequent, beside that of all rows, and how far apart they are in standard deviations of all "
+    "rows. Typical rows are those where the codes of the cluster lie densest."
+)
 
 
 class Grouped:
@@ -158,13 +167,14 @@ def _sizes(grouped: Grouped) -> Section:
 def _profiles(grouped: Grouped) -> Section:
     """What each cluster is."""
     cards = [_card(grouped, each) for each in np.argsort(-grouped.sizes, kind="stable").tolist() if grouped.sizes[each]]
-    told = (
-        "What sets each cluster apart from all rows, the largest cluster first: the mean of a number, or the category "
-        "that is much more or less frequent, beside that of all rows, and how far apart they are in standard "
-        "deviations of all rows. Typical rows are those where the codes of the cluster lie densest."
+    pictured = bool(grouped.seen.schema.grid)
+    overview = None if pictured else _overview(grouped)
+    return Section(
+        "clusters",
+        "What they are",
+        "What each cluster is",
+        joined(paragraph(PICTURES if pictured else PROFILES), overview, cards),
     )
-    overview = None if grouped.seen.schema.grid else _overview(grouped)
-    return Section("clusters", "What they are", "What each cluster is", joined(paragraph(told), overview, cards))
 
 
 def _overview(grouped: Grouped) -> Markup | None:
@@ -185,7 +195,7 @@ def _overview(grouped: Grouped) -> Markup | None:
 
 
 def _card(grouped: Grouped, cluster: int) -> Markup:
-    traits = [] if grouped.seen.schema.grid else grouped.sums.traits(cluster)[:TRAITS]
+    traits = [] if grouped.seen.schema.grid else _telling(grouped, cluster)
     brief = [[", " if place else "", trait.brief] for place, trait in enumerate(traits[:3])]
     size = int(grouped.sizes[cluster])
     summary = tag(
@@ -196,8 +206,23 @@ def _card(grouped: Grouped, cluster: int) -> Markup:
         tag("span", tag("b", count(size)), tag("small", "row" if size == 1 else "rows"), class_="score"),
     )
     place = int((np.argsort(-grouped.sizes, kind="stable") == cluster).argmax())
-    body = joined(_traits(traits) if traits else None, _typical(grouped, cluster, traits))
-    return tag("details", summary, body, id=f"cluster-{cluster}", class_="row cluster", open=place < OPEN)
+    none = (
+        None if grouped.seen.schema.grid else paragraph("It differs from all rows in no column by itself.", kind="note")
+    )
+    body = joined(_traits(traits) if traits else none, _typical(grouped, cluster, traits))
+    return tag(
+        "details",
+        summary,
+        body,
+        id=f"cluster-{cluster}",
+        class_="row cluster",
+        open=bool(grouped.seen.schema.grid) or place < OPEN,
+    )
+
+
+def _telling(grouped: Grouped, cluster: int) -> list[Trait]:
+    """The columns that set the cluster apart."""
+    return [trait for trait in grouped.sums.traits(cluster)[:TRAITS] if abs(trait.strength) >= FAINT]
 
 
 def _traits(traits: Sequence[Trait]) -> Markup:

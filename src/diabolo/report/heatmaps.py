@@ -86,7 +86,9 @@ class HeatMap:
     def _key(self, frame: Frame) -> Markup:
         """What the shades stand for."""
         step, y = 9, frame.height - 16
-        start = frame.left + LETTER * len(self.ends[0]) * 0.85 + 8
+        before, after = (LETTER * len(each) * 0.85 + 8 for each in self.ends)
+        left = max(0.0, min(frame.left, frame.width - before - after - step * (2 * SHADES + 1)))
+        start = left + before
         shades = [
             tag(
                 "rect",
@@ -100,7 +102,7 @@ class HeatMap:
             for place in range(-SHADES, SHADES + 1)
         ]
         words = [
-            text(self.ends[0], frame.left, y, "title", "start"),
+            text(self.ends[0], left, y, "title", "start"),
             text(self.ends[1], start + step * (2 * SHADES + 1) + 8, y, "title", "start"),
         ]
         return joined(shades, words)

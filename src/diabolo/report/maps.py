@@ -124,6 +124,8 @@ class Colouring:
 
     def style(self, kind: int) -> str:
         """The class of the colour of a kind; beyond ten kinds colours come again."""
+        if not self.names:
+            return "k-all"
         return "k-none" if kind < 0 else f"band-{kind}" if self.ordered else f"k-{kind % COLOURS}"
 
     def legend(self) -> Markup | None:

@@ -187,12 +187,16 @@ def _range(column: Column) -> Markup:
         words = column.categories[:2] or ("false", "true")
         return joined(name(words[0], 16), ", ", name(words[1], 16), gaps)
     if column.part == "elapsed":
-        return joined(f"{day(column.low)} to {day(column.high)}", gaps)
+        return joined(f"{_day(column.low)} to {_day(column.high)}", gaps)
     return joined(f"{number(column.low)} to {number(column.high)}", gaps)
 
 
-def day(seconds: float) -> str:
-    """The date so many seconds after 1970."""
+def amount(column: Column, value: float, digits: int = 4) -> str:
+    """A number of a column, in its units."""
+    return _day(value) if column.part == "elapsed" else number(value, digits)
+
+
+def _day(seconds: float) -> str:
     with np.errstate(all="ignore"):
         return str(np.datetime64("1970-01-01", "s") + np.timedelta64(int(np.clip(seconds, -6e10, 2.5e11)), "s"))[:10]
 

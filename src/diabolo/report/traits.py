@@ -9,7 +9,7 @@ import numpy as np
 from diabolo.report import model
 from diabolo.report.findings import by_cell, natural
 from diabolo.report.markup import Markup, cell, joined
-from diabolo.report.words import number, percent
+from diabolo.report.words import percent
 from diabolo.schema import UNSEEN, Column, Schema
 
 TINY = 1e-12  # in place of a spread of 0
@@ -95,7 +95,7 @@ class Sums:
         share, whole = counts[group] / counts[group].sum(), counts.sum(0) / counts.sum()
         spread = np.sqrt(whole * (1 - whole))
         strength = np.where(spread > TINY, (share - whole) / np.maximum(spread, TINY), 0.0)
-        best = int(np.abs(strength).argmax())
+        best = 1 if column.kind == "boolean" else int(np.abs(strength).argmax())
         word = cell(named(column, best), 24)
         here, everywhere = (joined(word, " in ", percent(float(each[best]))) for each in (share, whole))
         return Trait(column, here, everywhere, float(strength[best]), joined(cell(column.name, 24), " ", here))
@@ -110,5 +110,4 @@ def named(column: Column, category: int) -> str:
 
 def _amount(column: Column, mean: float) -> Markup:
     """A mean of prepared values in the units of the column."""
-    told = float(natural(column, np.array(mean)))
-    return cell(model.day(told) if column.part == "elapsed" else number(told))
+    return cell(model.amount(column, float(natural(column, np.array(mean)))))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diabolo.report import model
 from diabolo.report.findings import natural
 from diabolo.report.markup import Markup, joined, name, tag
-from diabolo.report.words import fixed, number, percent
+from diabolo.report.words import NOTHING, fixed, percent
 from diabolo.schema import Column
 
 BINS = 24
@@ -51,7 +52,8 @@ class Twin:
     def _shares(self) -> tuple[np.ndarray, np.ndarray]:
         """The share of each category, or bin, on either side."""
         if self.column.kind in ("category", "boolean"):
-            edges = np.arange(max(2, len(self.column.categories)) + 1) - 0.5
+            most = max(float(side.max(initial=0)) for side in (self.first, self.second))
+            edges = np.arange(max(2, int(most) + 1) + 1) - 0.5
         else:
             low, high = self._span()
             edges = np.linspace(low, high, BINS + 1)
@@ -91,15 +93,22 @@ class Twin:
     def _ends(self) -> Markup:
         if self.column.kind in ("category", "boolean"):
             return tag("figcaption", tag("small", self._told()))
-        low, high = natural(self.column, np.array(self._span()))
-        return tag("figcaption", tag("small", number(float(low), 3)), tag("small", number(float(high), 3)))
+        ends = natural(self.column, np.array(self._span())).tolist()
+        tiny = NOTHING * max(map(abs, ends))
+        return tag(
+            "figcaption",
+            [tag("small", model.amount(self.column, each if abs(each) > tiny else 0.0, 3)) for each in ends],
+        )
 
     def _told(self) -> Markup:
         """The most frequent categories, with their shares on both sides."""
         words = self.column.categories or ("false", "true")
         first, second = self._shares()
         shown = np.argsort(-first, kind="stable")[:NAMED]
-        told = [[name(words[each], 14), f" {percent(first[each])} → {percent(second[each])}"] for each in shown]
+        told = [
+            [name(words[each] if each < len(words) else "", 14), f" {percent(first[each])} → {percent(second[each])}"]
+            for each in shown
+        ]
         return joined([[", " if place else "", each] for place, each in enumerate(told)])
 
 
