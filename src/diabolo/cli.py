@@ -265,7 +265,7 @@ def evaluate(
     cls=Command,
     epilog=examples(
         "diabolo report pump.diabolo new.csv -o report.html",
-        "diabolo report pump.diabolo inspected.csv --labels broken",
+        "diabolo report groups.diabolo known.csv --labels kind",
     ),
 )
 def report(

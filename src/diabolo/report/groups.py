@@ -36,6 +36,7 @@ OPEN = 3  # clusters told without a click
 OVERVIEW = 25  # columns of the heat map
 REACH = 2.0  # standard deviations of the strongest shade
 NEAREST = 10
+DIGITS = 4  # behind the point: codes are numbers of 32 bits, and which rows come first must not hang on the last ones
 MOST_LABELS = 15
 
 
@@ -66,14 +67,14 @@ class Grouped:
         """Put rows into clusters, and take in what is to be told of them."""
         first, x = self.seen.rows, self.seen.add(given)
         z = codes(self.clusterer.autoencoder_, torch.from_numpy(x))
-        shares = in_blocks(z, self.clusterer.grouping_.shares).numpy()
+        shares = in_blocks(z, self.clusterer.grouping_.shares).numpy().round(DIGITS)
         own, sure = shares.argmax(1), shares.max(1)
         self.sizes += np.bincount(own, minlength=self.count)
         self.certain += np.bincount(own, sure, minlength=self.count)
         self.sums.add(x, own)
         self.unsure += int((sure < UNSURE).sum())
         self.doubtful.add(given, -sure, first)
-        self._keep_typical(given, own, in_blocks(z, self.clusterer.grouping_.log_density).numpy(), first)
+        self._keep_typical(given, own, in_blocks(z, self.clusterer.grouping_.log_density).numpy().round(DIGITS), first)
         if self.seen.labels is not None:
             self.found.append(own)
             self.truth.append(given[self.seen.labels])

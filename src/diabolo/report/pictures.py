@@ -70,7 +70,7 @@ def gallery(schema: Schema, rows: np.ndarray, words: Sequence[str]) -> list[Mark
 def _thumb(values: np.ndarray, low: float, high: float, word: str) -> Markup:
     """The first channel of a series as a line."""
     line = _line(np.clip(values, low, high), low, high, "line training")
-    drawn = tag("svg", line, viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="thumb", role="img", aria_label=word)
+    drawn = tag("svg", line, viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="thumb", preserveAspectRatio="none", role="img")
     return tag("figure", drawn, tag("figcaption", word))
 
 

@@ -12,7 +12,7 @@ from diabolo.report.markup import Markup, cell, joined
 from diabolo.report.words import percent
 from diabolo.schema import UNSEEN, Column, Schema
 
-TINY = 1e-12  # in place of a spread of 0
+TINY = 1e-9  # in place of a spread of 0
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ class Sums:
         return Trait(column, here, everywhere, strength, joined(cell(column.name, 24), " ", here))
 
     def _of_category(self, column: Column, counts: np.ndarray, group: int) -> Trait | None:
-        """The category that is much more, or much less, frequent in the group."""
+        """The category that is much more, or much less, frequent in the group; of two alike the more frequent one."""
         if not counts[group].sum():
             return None
         share, whole = counts[group] / counts[group].sum(), counts.sum(0) / counts.sum()
         spread = np.sqrt(whole * (1 - whole))
         strength = np.where(spread > TINY, (share - whole) / np.maximum(spread, TINY), 0.0)
-        best = 1 if column.kind == "boolean" else int(np.abs(strength).argmax())
+        best = 1 if column.kind == "boolean" else int((np.abs(strength) + TINY * strength).argmax())
         word = cell(named(column, best), 24)
         here, everywhere = (joined(word, " in ", percent(float(each[best]))) for each in (share, whole))
         return Trait(column, here, everywhere, float(strength[best]), joined(cell(column.name, 24), " ", here))

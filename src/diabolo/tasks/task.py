@@ -36,7 +36,7 @@ from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.tasks.codes import codes
-from diabolo.tasks.tensors import group, rebuilt
+from diabolo.tasks.tensors import alike, group, rebuilt
 from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
@@ -368,8 +368,8 @@ class Task(Params, ABC):
         train, held_out = self._split(self._rows(X, first=False), None)
         if not (isinstance(train, Rows) and isinstance(held_out, Rows)) or train is held_out:
             return None
-        probe = held_out.all.x[: len(self.probe_)]
-        same = train.rows + held_out.rows == self.rows_seen_ and torch.equal(*_without_gaps(probe, self.probe_))
+        known = alike(held_out.all.x[: len(self.probe_)], self.probe_)
+        same = known and train.rows + held_out.rows == self.rows_seen_
         return (train.numbers.numpy(), held_out.numbers.numpy()) if same else None
 
     def _prepared(self, X: Any) -> Tensor:
@@ -450,11 +450,6 @@ def briefly(trainer: Trainer) -> Trainer:
 def fingerprint(schema: Schema) -> str:
     """A short hash of everything learned from the columns: equal data gives equal fingerprints."""
     return hashlib.sha256(json.dumps(schema.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _without_gaps(*each: Tensor) -> tuple[Tensor, ...]:
-    """Tensors that can be compared, though NaN is not equal to itself."""
-    return tuple(x.nan_to_num(torch.inf) for x in each)
 
 
 def _gathered(source: Source) -> pa.Table | None:

@@ -1,4 +1,4 @@
-"""Tensors of a model file: by their group, and as the weights of an autoencoder again."""
+"""Tensors of a model file: by their group, as the weights of an autoencoder again, and compared."""
 
 from __future__ import annotations
 
@@ -33,3 +33,12 @@ def rebuilt(variant: Variant, schema: Schema, weights: Mapping[str, Tensor]) -> 
         autoencoder = variant.build(schema)
     autoencoder.load_state_dict(weights)
     return autoencoder.eval()
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same, gaps at the same places included.
+
+    >>> alike(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, torch.nan]))
+    True
+    """
+    return torch.equal(one.nan_to_num(torch.inf), other.nan_to_num(torch.inf))
