@@ -43,7 +43,7 @@ from diabolo.evaluate.likeness import (
     generation,
     precision_recall,
 )
-from diabolo.evaluate.representation import clustering, copying, embedding, points
+from diabolo.evaluate.representation import clustering, copying, embedding
 from diabolo.evaluate.scores import anomalies, detection
 from diabolo.evaluate.tasks import judged, read
 from diabolo.evaluate.tokens import Usage, usage
@@ -83,7 +83,6 @@ __all__ = [
     "matched_correlation",
     "mean_max_cosine",
     "mutual_information_gap",
-    "points",
     "precision_recall",
     "read",
     "sap",

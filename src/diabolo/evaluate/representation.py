@@ -89,13 +89,13 @@ def copying(
     from sklearn.neighbors import NearestNeighbors
 
     rng = np.random.default_rng(seed)
-    found = [points(task, each) for each in (new, train, others)]
-    count = min(len(found[1]), len(found[2]))
-    if min(count, len(found[0])) < 2:
+    points = [_points(task, each) for each in (new, train, others)]
+    count = min(len(points[1]), len(points[2]))
+    if min(count, len(points[0])) < 2:
         raise InvalidData("At least 2 new rows, 2 training rows and 2 others are needed to compare distances.")
     near = [
-        NearestNeighbors(n_neighbors=1).fit(rng.permutation(each)[:count]).kneighbors(found[0])[0][:, 0]
-        for each in found[1:]
+        NearestNeighbors(n_neighbors=1).fit(rng.permutation(each)[:count]).kneighbors(points[0])[0][:, 0]
+        for each in points[1:]
     ]
     closer = (near[0] < near[1]) + (near[0] == near[1]) / 2
     figures = {"closer_to_training": closer, "distance_to_training": near[0], "distance_to_others": near[1]}
@@ -104,7 +104,7 @@ def copying(
     return estimates({name: each.mean() for name, each in figures.items()}, drawn, level)
 
 
-def points(task: Task, rows: Any) -> np.ndarray:
+def _points(task: Task, rows: Any) -> np.ndarray:
     """Rows as places whose distances mean something: standardised numbers, a 0 or 1 per category."""
     x = task.preparation_.transform(task.rows(rows))
     return task.linear_.encoder.features(x).flatten(1).numpy()  # type: ignore[operator]
