@@ -20,11 +20,11 @@ from diabolo import AnomalyDetector, Denoiser, Imputer, report
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.readers import open_source
 from diabolo.report import model, pictures, words
-from diabolo.report.charts import CurveChart, MapChart, ScoreChart, Spot, spark
+from diabolo.report.charts import CurveChart, ScoreChart, spark
 from diabolo.report.findings import Kept, Spectrum, is_new
+from diabolo.report.maps import MapChart, Spot, directions
 from diabolo.report.markup import cell, joined, name, tag
 from diabolo.report.scales import Scale, even, growing
-from diabolo.report.strangest import directions
 from diabolo.schema import Column
 from diabolo.tasks.task import Task
 from diabolo.trainer import Trainer

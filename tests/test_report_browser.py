@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from diabolo import AnomalyDetector, report
+from diabolo import AnomalyDetector, Clusterer, Embedder, Synthesizer, report
+from diabolo.tasks.task import Task
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
@@ -142,41 +143,72 @@ def browser(program_running: Browser) -> Iterator[Browser]:
     program_running.close_tab(tab)
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with much in it: hostile and very long names, ids, categories, gaps and anomalies."""
+def rows() -> pa.Table:
+    """Hostile and very long names, ids, categories, gaps and labels."""
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(500, 6)) @ rng.normal(size=(6, 6))
+    values = rng.normal(size=(500, 6)) @ rng.normal(size=(6, 6))
     names = ["pressure", "a_very_long_name_of_a_column_" * 3, "x" * 70, "<script>alert(1)</script>", "flow", "level"]
-    table = pa.table({name: pa.array(values) for name, values in zip(names, rows.T, strict=True)})
+    table = pa.table({name: pa.array(each, mask=each > 6) for name, each in zip(names, values.T, strict=True)})
     table = table.append_column("pump", pa.array(rng.choice(["north", "south"], 500)))
     table = table.append_column("id", pa.array([f"reading-{row:06d}-of-a-long-identifier" for row in range(500)]))
-    detector = AnomalyDetector("Linear", random_state=0).fit(table)
+    return table.append_column("kind", pa.array(np.where(values[:, 0] > 0, "<b>high</b>", "low")))
+
+
+TASKS: dict[str, Callable[[], Task]] = {
+    "detector": lambda: AnomalyDetector("Linear", random_state=0, ignore=("kind",)),
+    "embedder": lambda: Embedder("Linear", random_state=0, ignore=("kind",)),
+    "clusterer": lambda: Clusterer("Linear", clusters=12, random_state=0, ignore=("kind",)),
+    "synthesizer": lambda: Synthesizer("Linear", random_state=0),
+}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A report of each task with much in it, and of images."""
+    folder, table = tmp_path_factory.mktemp("pages"), rows()
     strange = table.slice(0, 40).set_column(4, "flow", pa.array(np.full(40, 60.0)))
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    report.write(detector, pa.concat_tables([table, strange]), path)
-    return path
+    for kind, task in TASKS.items():
+        data = pa.concat_tables([table, strange]) if kind == "detector" else table
+        labels = "kind" if kind in ("embedder", "clusterer") else None
+        report.write(task().fit(table), data, folder / f"{kind}.html", labels=labels)
+        if kind != "detector":
+            images = np.random.default_rng(0).normal(size=(90, 2, 8, 8)).cumsum(3)
+            report.write(task().set_params(ignore=()).fit(images), images, folder / f"{kind}-images.html")
+    return {path.stem: path for path in folder.glob("*.html")}
+
+
+KINDS = [*TASKS, *(f"{kind}-images" for kind in TASKS if kind != "detector")]
+
+
+@pytest.fixture(params=KINDS)
+def any_page(pages: dict[str, Path], request: pytest.FixtureRequest) -> Path:
+    return pages[request.param]
+
+
+@pytest.fixture
+def page(pages: dict[str, Path]) -> Path:
+    return pages["detector"]
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
-def test_loads_in_silence_and_alone(browser: Browser, page: Path, size: tuple[int, int]) -> None:
-    browser.visit(page, size)
+def test_loads_in_silence_and_alone(browser: Browser, any_page: Path, size: tuple[int, int]) -> None:
+    browser.visit(any_page, size)
     asked = {event["params"]["request"]["url"] for event in browser.told("Network.requestWillBeSent")}
-    assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}
+    assert {url for url in asked if not url.startswith("data:")} == {any_page.as_uri()}
     assert not browser.told("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
 
 
 @pytest.mark.parametrize("size", [PHONE, (320, 640), DESK], ids=["phone", "small phone", "desk"])
-def test_nothing_is_wider_than_the_window(browser: Browser, page: Path, size: tuple[int, int]) -> None:
-    browser.visit(page, size)
+def test_nothing_is_wider_than_the_window(browser: Browser, any_page: Path, size: tuple[int, int]) -> None:
+    browser.visit(any_page, size)
     browser.run("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     assert browser.run("document.documentElement.scrollWidth") <= size[0]
     assert browser.run("document.body.scrollWidth") <= size[0]
 
 
 @pytest.mark.parametrize(("size", "shown"), [(PHONE, "narrow"), (DESK, "wide")], ids=["phone", "desk"])
-def test_charts_fit_the_window(browser: Browser, page: Path, size: tuple[int, int], shown: str) -> None:
-    browser.visit(page, size)
+def test_charts_fit_the_window(browser: Browser, any_page: Path, size: tuple[int, int], shown: str) -> None:
+    browser.visit(any_page, size)
     visible = browser.run(
         "[...document.querySelectorAll('svg.chart')].filter((each) => each.getBoundingClientRect().width > 0)"
         ".map((each) => each.classList[1])"
@@ -200,14 +232,18 @@ def test_key_texts_are_on_the_page(browser: Browser, page: Path) -> None:
         "Is a deep model worth it here?",
     ):
         assert words in text
-    for words in ("What it cannot see", "reads nothing of the columns set aside: id", "<script>alert(1)</script>"):
+    for words in (
+        "What it cannot see",
+        "reads nothing of the columns set aside: id, kind",
+        "<script>alert(1)</script>",
+    ):
         assert words in text
 
 
-def test_labels_of_charts_do_not_touch(browser: Browser, page: Path) -> None:
+def test_labels_of_charts_do_not_touch(browser: Browser, any_page: Path) -> None:
     """Ticks of one axis stand apart, at both sizes."""
     for size in (PHONE, DESK):
-        browser.visit(page, size)
+        browser.visit(any_page, size)
         assert not browser.run(
             """[...document.querySelectorAll('svg.chart')].flatMap((chart) => {
               const boxes = [...chart.querySelectorAll('.tick')].map((each) => each.getBoundingClientRect())
@@ -248,13 +284,14 @@ def test_a_spot_on_the_map_opens_its_row(browser: Browser, page: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_the_paper(browser: Browser, page: Path, scheme: str) -> None:
+def test_text_stands_out_from_the_paper(browser: Browser, any_page: Path, scheme: str) -> None:
     """The contrast of the main and the soft text is at least 4.5 (WCAG 2.2, AA), in light and in dark."""
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    browser.visit(page, DESK)
+    browser.visit(any_page, DESK)
     paper = luminance(browser.run("getComputedStyle(document.body).backgroundColor"))
     assert (paper > 0.5) == (scheme == "light")
-    for element in ("h1", ".lead", ".note", "th", ".score b"):
+    elements = ("h1", ".lead", ".note", "th", ".score b", "figcaption")
+    for element in filter(lambda each: browser.run(f"document.querySelector('{each}') !== null"), elements):
         ink = luminance(browser.run(f"getComputedStyle(document.querySelector('{element}')).color"))
         assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 4.5
 
@@ -280,8 +317,8 @@ def test_prints_with_every_row_open(browser: Browser, page: Path) -> None:
     assert printed.startswith(b"%PDF")
 
 
-def test_reads_the_same_without_script(browser: Browser, page: Path) -> None:
+def test_reads_the_same_without_script(browser: Browser, any_page: Path) -> None:
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
-    browser.visit(page, PHONE)
+    browser.visit(any_page, PHONE)
     assert browser.run("document.querySelectorAll('th button').length") == 0
-    assert "The strangest rows, and why" in browser.run("document.body.innerText")
+    assert "Is a deep model worth it here?" in browser.run("document.body.innerText")

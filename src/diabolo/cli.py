@@ -265,7 +265,7 @@ def evaluate(
     cls=Command,
     epilog=examples(
         "diabolo report pump.diabolo new.csv -o report.html",
-        "diabolo report pump.diabolo inspected.csv --labels broken",
+        "diabolo report groups.diabolo known.csv --labels kind",
     ),
 )
 def report(
@@ -275,7 +275,7 @@ def report(
         "report.html"
     ),
     labels: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="A column of known labels, to compare a detector with.")
+        str | None, typer.Option(metavar="COLUMN", help="A column of known labels, to compare with.")
     ] = None,
     format: Format = None,
     quiet: Quiet = False,
@@ -290,8 +290,6 @@ def report(
     check_output(output, data)
     task = load(model)
     source = open_data(data, format, task)
-    if labels is not None:
-        check_detector(task, "--labels is")
     page.write(task, source, output, labels=labels)
     Talk(quiet).say(f"Wrote {output}")
 

@@ -76,6 +76,12 @@ def results(task: Task, source: Source, labels: str | None = None) -> Iterator[p
     return ahead(_run(task, source, ahead(_blocks(source)), labels))
 
 
+def feed(task: Task, source: Source, take: Callable[[pa.Table], object]) -> None:
+    """Give the rows of ``source`` to ``take``, a block at a time in their order; errors name the row of the source."""
+    for _ in _each(task, source, ahead(_blocks(source)), lambda batch: take(pa.table(batch)) if len(batch) else None):
+        pass
+
+
 def check_names(names: Iterable[str]) -> None:
     """Raise SchemaMismatch where columns to learn from have names that ``run`` gives to what it finds.
 
@@ -106,12 +112,22 @@ def _blocks(source: Source) -> Iterator[pa.RecordBatch]:
 def _run(
     task: Task, source: Source, batches: Generator[pa.RecordBatch], labels: str | None
 ) -> Iterator[pa.RecordBatch]:
+    def run(batch: pa.RecordBatch) -> pa.RecordBatch:
+        result = task.run(batch) if len(batch) else _header(task, batch.schema)
+        return result if labels is None else result.append_column(LABEL, batch[labels])
+
+    return _each(task, source, batches, run)
+
+
+def _each(
+    task: Task, source: Source, batches: Generator[pa.RecordBatch], read: Callable[[pa.RecordBatch], T]
+) -> Iterator[T]:
+    """What ``read`` makes of each block; its errors name the place in the source."""
     start = 0
     with closing(batches):
         for batch in batches:
             try:
-                result = task.run(batch) if len(batch) else _header(task, batch.schema)
-                yield result if labels is None else result.append_column(LABEL, batch[labels])
+                yield read(batch)
             except InvalidData as error:
                 raise _located(error, task, source, batch, start) from None
             start += len(batch)

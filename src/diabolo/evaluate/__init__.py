@@ -8,6 +8,7 @@ dci, factor_vae_score, infomec
 stability                        codes of several fits against each other
 generation                       new rows against real ones
 copying                          new rows against those they were learned from
+association                      how strongly columns go together
 importance_bound                 -log p of rows
 compression                      bits of rows, beside zlib and lzma
 activity, usage                  how much of a random or a discrete code is in use
@@ -17,6 +18,7 @@ fidelity, atoms, ...             dictionaries
 from __future__ import annotations
 
 from diabolo.evaluate.agreement import linear_cka, matched_correlation, stability
+from diabolo.evaluate.associations import association
 from diabolo.evaluate.atoms import Fidelity, atoms, fidelity, mean_max_cosine, sparse_probing
 from diabolo.evaluate.bits import Compression, compression
 from diabolo.evaluate.bound import importance_bound
@@ -61,6 +63,7 @@ __all__ = [
     "active_units",
     "activity",
     "anomalies",
+    "association",
     "atoms",
     "clustering",
     "compression",

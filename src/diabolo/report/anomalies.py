@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from diabolo.evaluate import Estimate, anomalies, detection
+from diabolo.readers import Source
 from diabolo.report import model, strangest
 from diabolo.report.charts import ScoreChart, bar, figure, legend
-from diabolo.report.findings import Findings, by_cell
+from diabolo.report.findings import Findings, Seen
 from diabolo.report.markup import Markup, joined, name
 from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, fixed, number, percent, rarity
@@ -22,23 +23,24 @@ TRUSTED = 1e-3  # of the rarest share that was counted: how far extrapolated one
 FAR = 5.0  # nats by which a row is beyond the strangest of as many normal rows, which score about log(rows)
 
 
-def page(findings: Findings, source: str, top: int) -> Page:
+def report(detector: AnomalyDetector, seen: Seen, source: Source) -> Page:
     """Everything about one detector and one data set."""
-    detector = findings.detector
+    findings = Findings(detector, seen)
+    findings.gather(source)
     sections = [
         _scores(findings),
-        strangest.rows(findings, top),
+        strangest.rows(findings),
         strangest.columns(findings) if findings.marked else None,
-        strangest.codes(findings, top) if findings.rows else None,
-        _labelled(findings, findings.labels) if findings.labels is not None and findings.rows else None,
+        strangest.codes(findings) if seen.rows else None,
+        _labelled(findings, seen.labels) if seen.labels is not None and seen.rows else None,
         model.comparison(detector),
         model.training(detector),
-        model.diagnosis(detector, findings.sample.table),
-        model.columns(detector.preparation_.schema_, findings.gaps, *_sample(findings)),
+        model.diagnosis(seen),
+        model.columns(seen, _marked(findings)),
         model.card(detector, _limits(detector), _facts(detector)),
     ]
     headline = _headline(findings)
-    return Page(f"{headline} – {source}", headline, _lead(findings, source), [each for each in sections if each])
+    return Page(f"{headline} – {seen.name}", headline, _lead(findings), [each for each in sections if each])
 
 
 class Chance:
@@ -56,23 +58,23 @@ class Chance:
 
 
 def _headline(findings: Findings) -> str:
-    if not findings.rows:
+    if not findings.seen.rows:
         return "There are no rows to judge"
     if not findings.marked:
-        return f"None of {count(findings.rows, 'row')} stands out"
+        return f"None of {count(findings.seen.rows, 'row')} stands out"
     verb = "stands" if findings.marked == 1 else "stand"
-    return f"{count(findings.marked)} of {count(findings.rows, 'row')} {verb} out"
+    return f"{count(findings.marked)} of {count(findings.seen.rows, 'row')} {verb} out"
 
 
-def _lead(findings: Findings, source: str) -> Markup:
-    cut, chance = findings.detector.threshold_.cut_, Chance(findings.detector, findings.rows)
+def _lead(findings: Findings) -> Markup:
+    cut, chance = findings.detector.threshold_.cut_, Chance(findings.detector, findings.seen.rows)
     learned = count(findings.detector.card()["data"]["rows"], "row")
-    share = percent(findings.marked / max(1, findings.rows))
+    share = percent(findings.marked / max(1, findings.seen.rows))
     told = f" was compared with what a model learned from {learned} taken as normal. {_surprise(findings, chance)}"
     return joined(
-        paragraph(name(source), told, kind="lead"),
+        paragraph(name(findings.seen.name), told, kind="lead"),
         tiles(
-            tile(count(findings.rows), "rows", count(len(findings.totals), "column") + " read"),
+            tile(count(findings.seen.rows), "rows", count(len(findings.totals), "column") + " read"),
             tile(count(findings.marked), "anomalies", f"{share} of the rows"),
             tile(f"≈ {number(chance.mean, 2)}", "expected by chance", "if every row were normal"),
             tile(number(cut, 3), "threshold, nats", f"{rarity(chance.share)} normal rows exceed it"),
@@ -83,7 +85,7 @@ def _lead(findings: Findings, source: str) -> Markup:
 def _surprise(findings: Findings, chance: Chance) -> str:
     """Whether the marked rows are more than chance would mark."""
     usual = f"chance would mark about {number(chance.mean, 2)}"
-    if not findings.rows:
+    if not findings.seen.rows:
         return ""
     if findings.marked > chance.most:
         most, here = count(int(chance.most)), count(findings.marked)
@@ -91,7 +93,7 @@ def _surprise(findings: Findings, chance: Chance) -> str:
     if findings.marked > chance.mean:
         return f"If every row were normal, {usual}, and up to {count(int(chance.most))} would not be unusual."
     told = f"So many are no more than normal rows would show: if every row were normal, {usual}."
-    if findings.spectrum.largest <= math.log(findings.rows) + FAR:
+    if findings.spectrum.largest <= math.log(findings.seen.rows) + FAR:
         return told
     highest = f"{number(findings.spectrum.largest, 3)} nats"
     return f"{told} But the strangest row scores {highest}, far beyond the others: look at it."
@@ -115,7 +117,7 @@ def _scores(findings: Findings) -> Section:
 def _meaning(findings: Findings) -> str:
     """What a score is, and what the threshold means."""
     threshold = findings.detector.threshold_
-    share = Chance(findings.detector, findings.rows).share
+    share = Chance(findings.detector, findings.seen.rows).share
     return (
         "A score says how unlike normal rows a row is, in nats: half of all normal rows score below "
         f"{number(threshold.calibration_.cut(0.5), 2)}. A row is marked when it scores above the threshold of "
@@ -129,7 +131,7 @@ def _chart(findings: Findings, known: int) -> ScoreChart:
         binned=findings.spectrum.binned,
         largest=findings.spectrum.largest,
         cut=threshold.cut_,
-        rows=findings.rows,
+        rows=findings.seen.rows,
         p_value=lambda scores: threshold.calibration_.p_value(scores, smooth=True),
         score_at=threshold.calibration_.cut,
         observed=float(threshold.calibration_.knots[-1]),
@@ -137,13 +139,10 @@ def _chart(findings: Findings, known: int) -> ScoreChart:
     )
 
 
-def _sample(findings: Findings) -> tuple[np.ndarray, np.ndarray]:
-    """The prepared sample (n, columns), and which of its rows are marked."""
-    rows, detector = findings.sample.table, findings.detector
-    if not len(rows):
-        return np.empty((0, len(detector.preparation_.schema_.columns))), np.empty(0, bool)
-    x = by_cell(detector.preparation_.transform(rows).numpy())
-    return x, np.repeat(detector.predict(rows) < 0, len(x) // len(rows))
+def _marked(findings: Findings) -> np.ndarray:
+    """Which rows of the sample are marked."""
+    rows = findings.seen.sample.table
+    return findings.detector.predict(rows) < 0 if len(rows) else np.empty(0, bool)
 
 
 def _labelled(findings: Findings, labels: str) -> Section:
@@ -153,23 +152,20 @@ def _labelled(findings: Findings, labels: str) -> Section:
     rows = [_figure(*each) for each in figures.items()]
     told = paragraph("Against the labels in ", name(labels), ". Bars span the 95 % bootstrap intervals, from 0 to 1.")
     shown = table(["figure", "value", "", "95 % interval"], rows, numeric=(1, 3), kind="figures")
-    body = joined(told, shown, _caution(findings, labels))
+    body = joined(told, shown, _caution(findings))
     return Section("labels", "Labels", "Compared with known labels", body)
 
 
-def _caution(findings: Findings, labels: str) -> Markup:
+def _caution(findings: Findings) -> Markup:
     """What the figures are worth: that of a score that knows nothing, and what would flatter the model."""
-    strange = int(anomalies(pa.chunked_array(findings.truth)).sum())
+    strange, rows = int(anomalies(pa.chunked_array(findings.truth)).sum()), findings.seen.rows
     told = (
-        f"{count(strange, 'row')} of {count(findings.rows)} {'is an anomaly' if strange == 1 else 'are anomalies'} by "
+        f"{count(strange, 'row')} of {count(rows)} {'is an anomaly' if strange == 1 else 'are anomalies'} by "
         "these labels. A score that knows nothing has an AUROC of 0.5 and an average precision of "
-        f"{fixed(strange / findings.rows, 3)}. Where anomalies are rarer, average precision, precision and F1 are "
+        f"{fixed(strange / rows, 3)}. Where anomalies are rarer, average precision, precision and F1 are "
         "lower. On rows that the model was fitted to, the figures flatter it."
     )
-    if labels not in findings.detector.explained_names_:
-        return paragraph(told, kind="note")
-    seen = f"The model has learned from the column {labels!r} itself, so these figures say nothing of its worth. "
-    return joined(paragraph(seen, kind="verdict"), paragraph(told, kind="note"))
+    return joined(model.learned(findings.seen), paragraph(told, kind="note"))
 
 
 def _figure(figure: str, at: Estimate) -> list[object]:

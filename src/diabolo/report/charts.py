@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from diabolo.report.markup import Markup, joined, tag
 from diabolo.report.scales import Scale, even, growing
-from diabolo.report.words import THIN, fixed, number
+from diabolo.report.words import THIN, number
 
 WIDE, NARROW = 900, 350  # pixels
 LETTER = 7.6  # pixels of a letter of a label
-ROOM = 0.6  # of the spread of the cloud, left around it for the marked rows
 FEWEST = 0.5  # expected rows below which nothing is drawn
 
 Draw = Callable[[int], Markup]
@@ -264,89 +262,6 @@ def _line(x: Scale, y: Scale, values: Sequence[float], kind: str) -> Markup:
     points = "L".join(f"{x(place + 1.0):.1f} {y(values[place]):.1f}" for place in places)
     alone = "h0.01" if len(places) == 1 else ""
     return tag("path", d=f"M{points}{alone}", class_=f"line {kind}")
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A marked row on the map."""
-
-    x: float
-    y: float
-    row: int
-    score: float
-    rank: int
-    told: bool  # whether the page explains it
-
-
-@dataclass(frozen=True)
-class MapChart:
-    """Codes in their two main directions: a cloud of rows (n, 2), and the marked ones on top."""
-
-    cloud: np.ndarray
-    spots: Sequence[Spot]
-    titles: tuple[str, str]
-
-    def draw(self, width: int) -> Markup:
-        frame = Frame(width, 460 if width == WIDE else 340, left=28, top=8, bottom=28)
-        x, y = self._spans(frame)
-        dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x(self.cloud[:, 0]), y(self.cloud[:, 1]), strict=True))
-        middle = (frame.top + frame.floor) / 2
-        return frame.drawing(
-            tag(
-                "rect",
-                x=frame.left,
-                y=frame.top,
-                width=frame.end - frame.left,
-                height=frame.floor - frame.top,
-                class_="field",
-            ),
-            tag("path", d=dots, class_="cloud"),
-            [self._mark(x, y, spot) for spot in reversed(self.spots)],
-            text(self.titles[0], (frame.left + frame.end) / 2, frame.height - 6, "title"),
-            tag(
-                "text",
-                self.titles[1],
-                class_="title",
-                text_anchor="middle",
-                transform=f"translate(14 {middle}) rotate(-90)",
-            ),
-            label=f"Map of {len(self.cloud)} rows, and {len(self.spots)} marked ones",
-        )
-
-    @property
-    def far(self) -> int:
-        """Marked rows beyond the frame."""
-        return sum(map(self._is_far, self.spots))
-
-    @cached_property
-    def _ends(self) -> np.ndarray:
-        """Left and lower end, right and upper end (2, 2): room for the cloud and for the marked rows near it."""
-        marked = np.array([(each.x, each.y) for each in self.spots]).reshape(-1, 2)
-        core = self.cloud if len(self.cloud) else marked
-        (low, high), most = np.quantile(core, [0.005, 0.995], axis=0), np.concatenate([core, marked])
-        room, near = ROOM * (high - low), np.quantile(marked, [0.02, 0.98], axis=0) if len(marked) else [low, high]
-        low = np.maximum(most.min(0), np.minimum(low - room, near[0]))
-        high = np.minimum(most.max(0), np.maximum(high + room, near[1]))
-        gap = np.where(high > low, 0.04 * (high - low), 1.0)
-        return np.array([low - gap, high + gap])
-
-    def _spans(self, frame: Frame) -> tuple[Scale, Scale]:
-        (left, bottom), (right, top) = self._ends
-        return frame.across(left, right), frame.up(bottom, top)
-
-    def _is_far(self, spot: Spot) -> bool:
-        place = np.array([spot.x, spot.y])
-        return bool(((place < self._ends[0]) | (place > self._ends[1])).any())
-
-    def _mark(self, x: Scale, y: Scale, spot: Spot) -> Markup:
-        a, b, far = float(x(spot.x)), float(y(spot.y)), self._is_far(spot)
-        told = f"row {spot.row:,}: score {fixed(spot.score)} nats" + (", beyond the frame" if far else "")
-        dot = tag("circle", tag("title", told), cx=a, cy=b, r=4.2, class_="mark far" if far else "mark")
-        if not spot.told:
-            return dot
-        beside, anchor = (a + 6, "start") if a < x.end - 24 else (a - 6, "end")
-        rank = text(str(spot.rank), beside, max(b - 5, y.end + 14), "rank", anchor) if spot.rank <= 5 else None
-        return tag("a", dot, rank, href=f"#row-{spot.row}")
 
 
 @dataclass(frozen=True)

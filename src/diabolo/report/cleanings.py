@@ -9,44 +9,34 @@ from diabolo.preparation.survey import scattered
 from diabolo.readers import Source
 from diabolo.report import model, pictures
 from diabolo.report.charts import bar
-from diabolo.report.findings import EXAMPLES, SAMPLE, Gaps, Kept, bounded, by_cell, natural
+from diabolo.report.findings import EXAMPLES, Kept, Seen, by_cell, natural
 from diabolo.report.markup import Markup, joined, name, tag
 from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, number, percent, value
 from diabolo.schema import Column
-from diabolo.stream import block_rows, results
+from diabolo.stream import feed
 from diabolo.tasks.denoiser import Denoiser
 
 MOST_CELLS = 6  # changed values shown of an example
 
 
 class Cleaning:
-    """Everything that a denoiser's report says of the data, from one pass over it and its cleaned rows."""
+    """Everything that a denoiser's report says of the data, from one pass over it."""
 
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, self.schema = denoiser, denoiser.preparation_.schema_
-        self.rows, self.gaps = 0, Gaps(self.schema)
-        self.sample = Kept(bounded(SAMPLE, self.schema))
+    def __init__(self, denoiser: Denoiser, seen: Seen) -> None:
+        self.denoiser, self.seen, self.schema = denoiser, seen, seen.schema
         self.given, self.made = Kept(EXAMPLES), Kept(EXAMPLES)
         self.squares, self.counts = np.zeros((2, len(self.schema.columns)))
 
-    def gather(self, source: Source) -> None:
-        """Clean every row of ``source``, which is read twice side by side."""
-        given = source.batches(block_rows(source.schema))
-        for batch, cleaned in zip(given, results(self.denoiser, source), strict=False):
-            self.add(pa.table(batch), pa.table(cleaned))
-
-    def add(self, rows: pa.Table, cleaned: pa.Table) -> None:
-        """Take in rows and what became of them; those shown were drawn, not chosen."""
-        x, y = (self.denoiser.preparation_.transform(each).numpy() for each in (rows, cleaned))
-        self.gaps.add(x)
-        keys = -scattered(self.rows, len(rows))
-        for kept, table_ in ((self.sample, rows), (self.given, rows), (self.made, cleaned)):
-            kept.add(table_, keys, self.rows)
+    def add(self, rows: pa.Table) -> None:
+        """Clean rows, and take in what became of them; those shown were drawn, not chosen."""
+        first, cleaned = self.seen.rows, self.denoiser.transform(rows)
+        x, y = self.seen.add(rows), self.denoiser.preparation_.transform(cleaned).numpy()
+        for kept, table_ in ((self.given, rows), (self.made, cleaned)):
+            kept.add(table_, -scattered(first, len(rows)), first)
         changed = by_cell(x.astype(np.float64)) - by_cell(y.astype(np.float64))
         self.squares += np.nansum(np.square(changed), 0)
         self.counts += (~np.isnan(changed)).sum(0)
-        self.rows += len(rows)
 
     @property
     def changes(self) -> np.ndarray:
@@ -54,32 +44,33 @@ class Cleaning:
         return np.sqrt(self.squares / np.maximum(self.counts, 1))
 
 
-def page(cleaning: Cleaning, source: str) -> Page:
+def report(denoiser: Denoiser, seen: Seen, source: Source) -> Page:
     """Everything about one denoiser and one data set."""
-    denoiser = cleaning.denoiser
+    cleaning = Cleaning(denoiser, seen)
+    feed(denoiser, source, cleaning.add)
     sections = [
         _columns(cleaning),
-        _examples(cleaning) if cleaning.rows else None,
+        _examples(cleaning) if cleaning.seen.rows else None,
         model.comparison(denoiser),
         model.training(denoiser),
-        model.diagnosis(denoiser, cleaning.sample.table),
-        model.columns(cleaning.schema, cleaning.gaps, *_sample(cleaning)),
+        model.diagnosis(seen),
+        model.columns(seen),
         model.card(denoiser, _limits(cleaning), {}),
     ]
-    headline = f"{count(cleaning.rows, 'row')} cleaned"
-    return Page(f"{headline} – {source}", headline, _lead(cleaning, source), [each for each in sections if each])
+    headline = f"{count(cleaning.seen.rows, 'row')} cleaned"
+    return Page(f"{headline} – {seen.name}", headline, _lead(cleaning), [each for each in sections if each])
 
 
-def _lead(cleaning: Cleaning, source: str) -> Markup:
+def _lead(cleaning: Cleaning) -> Markup:
     told, kept = cleaning.denoiser.comparison_, cleaning.denoiser.keep_
     said = (
         " was cleaned: each value is now a mixture of what was given and of what the model makes of the row, in the "
         "proportion that served held-out rows best once noise was added to them. Missing values stay missing."
     )
     return joined(
-        paragraph(name(source), said, kind="lead"),
+        paragraph(name(cleaning.seen.name), said, kind="lead"),
         tiles(
-            tile(count(cleaning.rows), "rows"),
+            tile(count(cleaning.seen.rows), "rows"),
             tile(percent(float(kept.median())), "of a value is kept", "median of the columns"),
             tile(number(float(np.median(cleaning.changes)), 2), "typical change", "in standard deviations"),
             tile(number(told["deep"], 2), "error left", f"PCA of the same width: {number(told['linear'], 2)}"),
@@ -138,13 +129,6 @@ def _changed(column: Column, before: float, after: float) -> Markup:
         for each in (before, after)
     ]
     return tag("span", name(column.name, 40), f" {words[0]} → ", tag("b", words[1]))
-
-
-def _sample(cleaning: Cleaning) -> tuple[np.ndarray, np.ndarray]:
-    """The prepared sample (n, columns) as it was given; nothing in it is marked."""
-    rows, width = cleaning.sample.table, len(cleaning.schema.columns)
-    x = by_cell(cleaning.denoiser.preparation_.transform(rows).numpy()) if len(rows) else np.empty((0, width))
-    return x, np.zeros(len(x), bool)
 
 
 def _limits(cleaning: Cleaning) -> list[Markup | str]:

@@ -5,59 +5,61 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from diabolo.readers import Source
 from diabolo.report import model, pictures
 from diabolo.report.charts import bar
-from diabolo.report.findings import Completion, by_cell
+from diabolo.report.findings import Completion, Seen
 from diabolo.report.markup import Markup, cell, joined, name, tag
 from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, number, percent, value
+from diabolo.stream import feed
+from diabolo.tasks.imputer import Imputer
 
 MOST_CELLS = 6  # filled values shown of an example
 
 
-def page(completion: Completion, source: str) -> Page:
+def report(imputer: Imputer, seen: Seen, source: Source) -> Page:
     """Everything about one imputer and one data set."""
-    imputer = completion.imputer
+    completion = Completion(imputer, seen)
+    feed(imputer, source, completion.add)
     sections = [
         _gaps(completion),
         _examples(completion) if completion.examples else None,
         model.comparison(imputer),
         model.training(imputer),
-        model.diagnosis(imputer, completion.sample.table),
-        model.columns(completion.schema, completion.gaps, *_sample(completion)),
+        model.diagnosis(seen),
+        model.columns(seen),
         model.card(imputer, _limits(completion), {"Rounds": str(imputer.rounds)}),
     ]
     headline = _headline(completion)
-    return Page(f"{headline} – {source}", headline, _lead(completion, source), [each for each in sections if each])
+    return Page(f"{headline} – {seen.name}", headline, _lead(completion), [each for each in sections if each])
 
 
 def by_source(completion: Completion) -> dict[str, int]:
     """Missing values of each column of the user's that the model reads."""
     counts: dict[str, int] = {}
-    for column, missing in zip(completion.schema.columns, completion.gaps.missing.tolist(), strict=True):
+    for column, missing in zip(completion.schema.columns, completion.seen.gaps.missing.tolist(), strict=True):
         counts[column.source] = max(counts.get(column.source, 0), missing)
     return counts
 
 
 def _headline(completion: Completion) -> str:
     gaps = sum(by_source(completion).values())
-    if not completion.rows:
+    if not completion.seen.rows:
         return "There are no rows to complete"
     return f"{count(gaps, 'gap')} filled" if gaps else "Nothing was missing"
 
 
-def _lead(completion: Completion, source: str) -> Markup:
+def _lead(completion: Completion) -> Markup:
     filled, told = by_source(completion), completion.imputer.comparison_
     gaps, incomplete = sum(filled.values()), completion.incomplete
-    share, of_rows = gaps / max(1, completion.gaps.rows * len(filled)), incomplete / max(1, completion.rows)
+    share, of_rows = gaps / max(1, completion.seen.gaps.rows * len(filled)), incomplete / max(1, completion.seen.rows)
     said = (
-        f" has {count(completion.rows, 'row')}; {count(incomplete)} of them lack a value that the model can fill. "
+        f" has {count(completion.seen.rows, 'row')}; {count(incomplete)} of them lack a value that the model can fill. "
         "Values that were there are returned untouched."
     )
     return joined(
-        paragraph(name(source), said, kind="lead"),
+        paragraph(name(completion.seen.name), said, kind="lead"),
         tiles(
             tile(count(gaps), "values filled", f"{percent(share)} of all"),
             tile(count(incomplete), "incomplete rows", f"{percent(of_rows)} of the rows"),
@@ -75,12 +77,13 @@ def _gaps(completion: Completion) -> Section:
         return Section(
             "gaps", "Gaps", "Gaps by column", paragraph("No value was missing in the columns that the model reads.")
         )
+    total = completion.seen.gaps.rows
     rows = [
         [
             name(column),
-            bar(0.0, missing / completion.gaps.rows, "marked"),
+            bar(0.0, missing / total, "marked"),
             tag("span", count(missing), data_sort=str(missing)),
-            tag("span", percent(missing / completion.gaps.rows), data_sort=f"{missing / completion.gaps.rows:.9f}"),
+            tag("span", percent(missing / total), data_sort=f"{missing / total:.9f}"),
         ]
         for column, missing in ranked
     ]
@@ -116,14 +119,6 @@ def _cells(filled: dict[str, Any], scales: Mapping[str, float]) -> Markup:
     ]
     hidden = len(filled) - len(shown)
     return joined(shown, tag("span", f"and {hidden} more") if hidden else None)
-
-
-def _sample(completion: Completion) -> tuple[np.ndarray, np.ndarray]:
-    """The prepared sample (n, columns) as it was given; nothing in it is marked."""
-    rows = completion.sample.table
-    width = len(completion.schema.columns)
-    x = by_cell(completion.imputer.preparation_.transform(rows).numpy()) if len(rows) else np.empty((0, width))
-    return x, np.zeros(len(x), bool)
 
 
 def _limits(completion: Completion) -> list[Markup | str]:

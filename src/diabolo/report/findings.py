@@ -15,6 +15,7 @@ from diabolo.schema import Column, Schema
 from diabolo.stream import LABEL, VERDICTS, block_rows, check_names, results
 from diabolo.tasks.anomaly_detector import AnomalyDetector
 from diabolo.tasks.imputer import Imputer
+from diabolo.tasks.task import Task
 
 SAMPLE = 2_000  # rows of the sample that maps and little histograms are drawn from
 SAMPLE_VALUES = 4_000_000  # values of the sample; wide rows make it smaller
@@ -115,16 +116,39 @@ def natural(column: Column, values: np.ndarray) -> np.ndarray:
     return values * column.scale + column.center if column.kind == "number" else values
 
 
+class Seen:
+    """What every report keeps of its data: how many rows, which gaps, and a sample that was drawn, not chosen.
+
+    ``name`` is what the data is called, ``labels`` a column of known labels, ``top`` how many rows are explained.
+    """
+
+    def __init__(self, task: Task, name: str, labels: str | None = None, top: int = 20) -> None:
+        self.task, self.name, self.labels, self.top = task, name, labels, top
+        self.schema = task.preparation_.schema_
+        self.rows, self.gaps = 0, Gaps(self.schema)
+        self.sample = Kept(bounded(SAMPLE, self.schema))
+
+    def add(self, rows: pa.Table) -> np.ndarray:
+        """Take in rows, and give them back prepared, (n, columns, *grid)."""
+        x: np.ndarray = self.task.preparation_.transform(rows).numpy()
+        self.gaps.add(x)
+        self.sample.add(rows, -scattered(self.rows, len(rows)), self.rows)
+        self.rows += len(rows)
+        return x
+
+    def prepared(self) -> np.ndarray:
+        """The sample, prepared, (n, columns, *grid)."""
+        rows = self.sample.table
+        return self.task.preparation_.transform(rows).numpy() if len(rows) else np.empty((0, *self.schema.shape))
+
+
 class Findings:
     """Everything that a detector's report says of the data, from one pass over it."""
 
-    def __init__(self, detector: AnomalyDetector, top: int, labels: str | None = None) -> None:
-        self.detector, self.labels = detector, labels
-        schema = detector.preparation_.schema_
-        self.rows = self.marked = 0
-        self.gaps, self.spectrum = Gaps(schema), Spectrum()
-        self.strangest = Kept(max(top, bounded(STRANGEST, schema)))
-        self.sample = Kept(bounded(SAMPLE, schema))
+    def __init__(self, detector: AnomalyDetector, seen: Seen) -> None:
+        self.detector, self.seen = detector, seen
+        self.marked, self.spectrum = 0, Spectrum()
+        self.strangest = Kept(max(seen.top, bounded(STRANGEST, seen.schema)))
         self.totals = np.zeros(len(detector.explained_names_))
         self.shares = np.zeros(len(detector.explained_names_))
         self.leading = np.zeros(len(detector.explained_names_), np.int64)
@@ -134,7 +158,7 @@ class Findings:
     def gather(self, source: Source) -> None:
         """Score every row of ``source``."""
         check_names(self.detector.explained_names_)
-        for result in results(self.detector, source, self.labels):
+        for result in results(self.detector, source, self.seen.labels):
             rows = pa.table(result).select([name for name in result.schema.names if name not in (*VERDICTS, LABEL)])
             self.add(rows, result["anomaly_score"], result["anomaly"])
             self._remember(result)
@@ -142,12 +166,10 @@ class Findings:
     def add(self, rows: pa.Table, scores: pa.Array, marked: pa.Array) -> None:
         """Take in scored rows."""
         score, mark = scores.to_numpy(), marked.to_numpy(zero_copy_only=False)
-        self.gaps.add(self.detector.preparation_.transform(rows).numpy())
         self.spectrum.add(score, mark)
-        self.strangest.add(rows, score, self.rows)
-        self.sample.add(rows, -scattered(self.rows, len(score)), self.rows)
+        self.strangest.add(rows, score, self.seen.rows)
+        self.seen.add(rows)
         self._blame(rows.filter(marked))
-        self.rows += len(score)
         self.marked += int(mark.sum())
 
     def _blame(self, rows: pa.Table) -> None:
@@ -159,44 +181,30 @@ class Findings:
 
     def _remember(self, result: pa.RecordBatch) -> None:
         """Labels can be compared with scores only when all are there: about 20 bytes per row."""
-        if self.labels is not None:
+        if self.seen.labels is not None:
             self.truth.append(result[LABEL])
             self.scores.append(result["anomaly_score"].to_numpy())
 
 
 class Completion:
-    """Everything that an imputer's report says of the data, from one pass over it and its completed rows."""
+    """Everything that an imputer's report says of the data, from one pass over it."""
 
-    def __init__(self, imputer: Imputer) -> None:
-        self.imputer = imputer
-        self.schema = imputer.preparation_.schema_
-        self.rows = self.incomplete = 0
-        self.gaps = Gaps(self.schema)
-        self.sample, self.sample_filled = Kept(bounded(SAMPLE, self.schema)), Kept(bounded(SAMPLE, self.schema))
+    def __init__(self, imputer: Imputer, seen: Seen) -> None:
+        self.imputer, self.seen, self.schema = imputer, seen, seen.schema
+        self.incomplete = 0
         self.examples: list[tuple[int, dict[str, Any]]] = []
         self.grids: list[tuple[pa.Table, pa.Table]] = []  # the examples before and after, where they can be drawn
 
-    def gather(self, source: Source) -> None:
-        """Complete every row of ``source``, which is read twice side by side."""
-        given = source.batches(block_rows(source.schema))
-        for batch, completed in zip(given, results(self.imputer, source), strict=False):
-            self.add(pa.table(batch), pa.table(completed))
-
-    def add(self, rows: pa.Table, completed: pa.Table) -> None:
-        """Take in rows and what became of them."""
-        x = self.imputer.preparation_.transform(rows).numpy()
-        missing = np.isnan(x)
-        keys = -scattered(self.rows, len(rows))
-        self.gaps.add(x)
-        self.sample.add(rows, keys, self.rows)
-        self.sample_filled.add(completed, keys, self.rows)
+    def add(self, rows: pa.Table) -> None:
+        """Complete rows, and take in what became of them."""
+        first, completed = self.seen.rows, self.imputer.transform(rows)
+        missing = np.isnan(self.seen.add(rows))
         incomplete = np.flatnonzero(missing.reshape(len(rows), -1).any(1))
         for row in incomplete[: EXAMPLES - len(self.examples)]:
             filled = {} if self.schema.grid else self._filled(missing[row], completed.slice(row, 1))
-            self.examples.append((self.rows + int(row), filled))
+            self.examples.append((first + int(row), filled))
             self.grids += [(rows.slice(row, 1), completed.slice(row, 1))] if self.schema.grid else []
         self.incomplete += len(incomplete)
-        self.rows += len(rows)
 
     def _filled(self, missing: np.ndarray, row: pa.Table) -> dict[str, Any]:
         names = dict.fromkeys(self.schema.columns[place].source for place in np.flatnonzero(missing))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from diabolo.report.charts import CurveChart, GapChart, figure, legend, spark
-from diabolo.report.findings import Gaps, natural
+from diabolo.report.findings import Gaps, Seen, by_cell, natural
 from diabolo.report.markup import Markup, joined, name, tag
 from diabolo.report.page import Section, paragraph, table, tile, tiles
 from diabolo.report.words import apart, count, number, percent
@@ -107,8 +107,9 @@ def _unlooped() -> Markup:
     return paragraph("This model was solved in closed form: there were no epochs, and there is no curve.")
 
 
-def diagnosis(task: Task, sample: Any) -> Section:
+def diagnosis(seen: Seen) -> Section:
     """What is known of the fit, and how a sample of this data differs from it."""
+    task, sample = seen.task, seen.sample.table
     listed = [*task.diagnose(), *(task.diagnose(sample) if len(sample) else ())]
     told = [
         tag(
@@ -120,8 +121,18 @@ def diagnosis(task: Task, sample: Any) -> Section:
     return Section("diagnosis", "Diagnosis", "Diagnosis of the fit", tag("ul", told) if told else good)
 
 
-def columns(schema: Schema, gaps: Gaps, sample: np.ndarray, marked: np.ndarray) -> Section:
-    """The columns as the model reads them, with the sample (n, columns) of this data and the marked rows among it."""
+def learned(seen: Seen) -> Markup | None:
+    """That the model knows the labels, where it does."""
+    if seen.labels not in {column.source for column in seen.schema.columns}:
+        return None
+    told = f"The model has learned from the column {seen.labels!r} itself, so these figures say nothing of its worth."
+    return paragraph(told, kind="verdict")
+
+
+def columns(seen: Seen, marked: np.ndarray | None = None) -> Section:
+    """The columns as the model reads them, with the sample of this data and which of its rows are ``marked``."""
+    schema, gaps, sample = seen.schema, seen.gaps, by_cell(seen.prepared())
+    marked = np.zeros(len(sample), bool) if marked is None else marked.repeat(len(sample) // max(1, len(marked)))
     heads = ["column", "read as", "in the fit", "this data", "missing", "new"]
     shown = range(min(len(schema.columns), MOST_COLUMNS))
     rows = [
@@ -135,7 +146,7 @@ def columns(schema: Schema, gaps: Gaps, sample: np.ndarray, marked: np.ndarray) 
         joined(
             _extent(schema),
             table(heads, rows, numeric=(4, 5), kind="sortable columns"),
-            _more(len(schema.columns) - len(rows), "column"),
+            more(len(schema.columns) - len(rows), "column"),
             paragraph(
                 "New: values outside the range of the fit, or categories that it never saw. The little histograms show "
                 f"{count(len(sample), 'value')} of each column over the range of the fit (heights are square roots; "
@@ -170,14 +181,19 @@ def _range(column: Column) -> Markup:
     if column.kind == "category":
         known = [each for each in column.categories if each != UNSEEN]
         told = joined([[", " if place else "", name(each, 16)] for place, each in enumerate(known[:4])])
-        more = f", … ({len(known)} in all)" if len(known) > 4 else None
-        return joined(told, more, gaps)
+        rest = f", … ({len(known)} in all)" if len(known) > 4 else None
+        return joined(told, rest, gaps)
     if column.kind == "boolean":
         words = column.categories[:2] or ("false", "true")
         return joined(name(words[0], 16), ", ", name(words[1], 16), gaps)
     if column.part == "elapsed":
         return joined(f"{_day(column.low)} to {_day(column.high)}", gaps)
     return joined(f"{number(column.low)} to {number(column.high)}", gaps)
+
+
+def amount(column: Column, value: float, digits: int = 4) -> str:
+    """A number of a column, in its units."""
+    return _day(value) if column.part == "elapsed" else number(value, digits)
 
 
 def _day(seconds: float) -> str:
@@ -223,7 +239,8 @@ def _spoken(column: Column, told: np.ndarray) -> str:
     return f"5 %: {number(low)}, median: {number(middle)}, 95 %: {number(high)}"
 
 
-def _more(hidden: int, noun: str) -> Markup | None:
+def more(hidden: int, noun: str) -> Markup | None:
+    """How many things a list leaves out."""
     return paragraph(f"And {count(hidden, f'further {noun}')}, not listed.", kind="note") if hidden > 0 else None
 
 
@@ -236,7 +253,7 @@ def _aside(dropped: Mapping[str, str]) -> Markup | None:
     ]
     head = tag("h3", f"Set aside: {count(len(dropped), 'column')}")
     said = paragraph("The model reads nothing of these, so it cannot see anything strange in them.")
-    return joined(head, said, tag("ul", listed), _more(len(dropped) - len(listed), "column"))
+    return joined(head, said, tag("ul", listed), more(len(dropped) - len(listed), "column"))
 
 
 def card(task: Task, limits: Sequence[Markup | str], facts: Mapping[str, object]) -> Section:
@@ -279,6 +296,6 @@ def unseen(schema: Schema) -> list[Markup | str]:
     ]
     if schema.dropped:
         names = [[", " if place else "", name(each, 30)] for place, each in enumerate(list(schema.dropped)[:8])]
-        more = f" and {len(schema.dropped) - 8} more" if len(schema.dropped) > 8 else ""
-        told.append(joined("It reads nothing of the columns set aside: ", names, more, "."))
+        rest = f" and {len(schema.dropped) - 8} more" if len(schema.dropped) > 8 else ""
+        told.append(joined("It reads nothing of the columns set aside: ", names, rest, "."))
     return told

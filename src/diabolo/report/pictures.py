@@ -19,6 +19,7 @@ from diabolo.tasks.anomaly_detector import AnomalyDetector
 from diabolo.tasks.task import Task
 
 LARGEST = 72  # cells along a side that are drawn; larger images are shrunk
+SMALL = 40  # the same where many images stand side by side
 CHANNELS = 4  # of a series that are drawn
 MARK = np.array([207.0, 74.0, 51.0])  # the page's colour of what is marked
 COLOURS = ("red", "green", "blue")
@@ -32,12 +33,14 @@ def strange(detector: AnomalyDetector, rows: pa.Table) -> Sequence[Markup | None
     return _shown(detector, rows, detector.reconstruct(rows), detector.explain(rows), "normal here", "where")
 
 
-def restored(task: Task, given: pa.Table, made: pa.Table) -> list[Markup]:
+def restored(
+    task: Task, given: pa.Table, made: pa.Table, words: tuple[str, str] = ("after", "changed")
+) -> list[Markup]:
     """Each row before and after, and where it was changed."""
     schema = task.preparation_.schema_
     before, after = (pixels(rows, schema) for rows in (given, made))
     changed = np.where(np.isnan(before), 1.0, np.abs(np.nan_to_num(before) - after) / _spread(schema)).astype(float)
-    return _shown(task, given, made, changed, "after", "changed")
+    return _shown(task, given, made, changed, *words)
 
 
 def _shown(task: Task, given: pa.Table, made: pa.Table, heat: np.ndarray, second: str, third: str) -> list[Markup]:
@@ -55,18 +58,34 @@ def _image(schema: Schema, given: np.ndarray, made: np.ndarray, heat: np.ndarray
     return joined([_framed(each, word) for each, word in zip((before, after, marked), ("given", *words), strict=True)])
 
 
+def gallery(schema: Schema, rows: np.ndarray, words: Sequence[str]) -> list[Markup]:
+    """Rows (n, channels, *grid) in the user's units as small pictures, each with a word below it."""
+    low, high = min(column.low for column in schema.columns), max(column.high for column in schema.columns)
+    names = [column.source for column in schema.columns]
+    if schema.kind == "image":
+        return [_framed(coloured(each, names, low, high, SMALL), word) for each, word in zip(rows, words, strict=True)]
+    return [_thumb(each[0], low, high, word) for each, word in zip(rows, words, strict=True)]
+
+
+def _thumb(values: np.ndarray, low: float, high: float, word: str) -> Markup:
+    """The first channel of a series as a line."""
+    line = _line(np.clip(values, low, high), low, high, "line training")
+    drawn = tag("svg", line, viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="thumb", preserveAspectRatio="none", role="img")
+    return tag("figure", drawn, tag("figcaption", word))
+
+
 def _framed(drawn: np.ndarray, word: str) -> Markup:
     source = f"data:image/png;base64,{b64encode(png(drawn)).decode()}"
     return tag("figure", tag("img", src=source, alt=word), tag("figcaption", word))
 
 
-def coloured(values: np.ndarray, names: Sequence[str], low: float, high: float) -> np.ndarray:
+def coloured(values: np.ndarray, names: Sequence[str], low: float, high: float, largest: int = LARGEST) -> np.ndarray:
     """Channels (channels, height, width) as colours (height, width, 3), 0 to 255; the mean where there are no three.
 
     >>> coloured(np.array([[[0.0, 2.0]]]), ["grey"], 0, 2)[0, :, 0].tolist()
     [0.0, 255.0]
     """
-    small = np.stack([shrunk(each) for each in values])
+    small = np.stack([shrunk(each, largest) for each in values])
     scaled = np.clip((np.nan_to_num(small, nan=low) - low) / ((high - low) or 1.0), 0, 1) * 255
     if set(COLOURS) <= set(names):
         return np.stack([scaled[names.index(each)] for each in COLOURS], -1)
@@ -81,9 +100,9 @@ def heated(drawn: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return (1 - part) * pale + part * MARK
 
 
-def shrunk(values: np.ndarray) -> np.ndarray:
-    """Means of equal boxes (height, width), so that no side has more than 72; a side's rest is cut off."""
-    box = -(-max(values.shape) // LARGEST)
+def shrunk(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
+    """Means of equal boxes (height, width), so that no side has more than ``largest``; a side's rest is cut off."""
+    box = -(-max(values.shape) // largest)
     height, width = (max(1, side // box) for side in values.shape)
     kept = values[: height * box, : width * box]
     return kept.reshape(height, kept.shape[0] // height, width, kept.shape[1] // width).mean((1, 3))

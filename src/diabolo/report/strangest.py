@@ -11,8 +11,9 @@ import pyarrow as pa
 from diabolo.explain import Explanation, Reason, reasons
 from diabolo.regions import Regions
 from diabolo.report import model, pictures
-from diabolo.report.charts import MapChart, Spot, bar, figure, legend
+from diabolo.report.charts import bar, figure, legend
 from diabolo.report.findings import Findings
+from diabolo.report.maps import MapChart, Spot, directions
 from diabolo.report.markup import Markup, cell, joined, name, tag
 from diabolo.report.page import Section, paragraph, table
 from diabolo.report.words import count, fixed, listed, parts, percent, rarity, value
@@ -32,9 +33,9 @@ def calibration_rows(detector: AnomalyDetector) -> int:
     return round(1 / float(detector.threshold_.calibration_.p[-1])) - 1
 
 
-def rows(findings: Findings, top: int) -> Section:
+def rows(findings: Findings) -> Section:
     """The strangest rows with their reasons."""
-    shown = min(top, findings.marked or UNMARKED, findings.rows)
+    shown = min(findings.seen.top, findings.marked or UNMARKED, findings.seen.rows)
     heading = "The strangest rows, and why"
     if not shown:
         return Section("rows", "Rows", heading, paragraph("There are none."))
@@ -147,14 +148,14 @@ def _blamed(findings: Findings, place: int) -> list[object]:
     ]
 
 
-def codes(findings: Findings, top: int) -> Section:
+def codes(findings: Findings) -> Section:
     """The codes of a sample and of the strangest rows, seen from where the sample is widest."""
-    detector, sample = findings.detector, findings.sample.table
+    detector, sample = findings.detector, findings.seen.sample.table
     cloud = _codes(detector, sample)
     middle = cloud.mean(0)
     axes, shares = directions(cloud - middle)
     plain = cloud[detector.predict(sample) > 0]
-    spots = _spots(findings, middle, axes, min(top, findings.marked))
+    spots = _spots(findings, middle, axes, min(findings.seen.top, findings.marked))
     first, second = (f"{percent(share)} of the spread" for share in shares)
     chart = MapChart((plain - middle) @ axes, spots, (f"first direction, {first}", f"second direction, {second}"))
     told = (
@@ -182,16 +183,3 @@ def _spots(findings: Findings, middle: np.ndarray, axes: np.ndarray, explained: 
 def _codes(detector: AnomalyDetector, picked: pa.Table) -> np.ndarray:
     found = detector.encode(picked)
     return found.reshape(len(found), -1).astype(np.float64)
-
-
-def directions(centred: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
-    """The two main directions (width, 2) of centred rows (n, width), and their shares of the spread.
-
-    >>> directions(np.array([[-2.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]]))[1]
-    (0.8, 0.2)
-    """
-    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    spread = np.append(np.square(sizes), [0.0, 0.0])[:2] / max(float(np.square(sizes).sum()), TINY)
-    flat = np.zeros((centred.shape[1], 2))
-    flat[:, : len(axes[:2])] = axes[:2].T
-    return flat * np.where(flat.sum(0) < 0, -1, 1), (float(spread[0]), float(spread[1]))

@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from diabolo.randomness import uniform_like
 from diabolo.schema import Schema
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 def missed(schema: Schema, true: Tensor, told: Tensor, judged: Tensor | None = None) -> Tensor:
     """The mean cost of the ``judged`` values of each prepared row, shape (n,); by default of all that are known.
-
-    A number costs its squared error in standard deviations, a count that of its logarithm, a category or boolean 1 if
-    it is the wrong one.
 
     >>> from diabolo.schema import numbers
     >>> missed(numbers(2), torch.tensor([[0.0, torch.nan]]), torch.tensor([[2.0, 5.0]]))
     tensor([4.])
     """
     judged = ~true.isnan() if judged is None else judged
-    wrong = torch.zeros_like(true)
+    judged, found = judged.flatten(1), torch.where(judged, wrong(schema, true, told), 0.0).flatten(1)
+    return found.sum(1) / judged.sum(1).clamp_min(1)
+
+
+def wrong(schema: Schema, true: Tensor, told: Tensor) -> Tensor:
+    """What each value of prepared rows costs, of the shape of ``true``; NaN where it is missing.
+
+    A number costs its squared error in standard deviations, a count that of its logarithm, a category or boolean 1 if
+    it is the wrong one.
+    """
+    found = torch.zeros_like(true)
     for place, column in enumerate(schema.columns):
         one, other = true[:, place], told[:, place]
         if column.kind == "count":
             one, other = (torch.log1p(each.clamp_min(0)) / column.scale for each in (one, other))
         exact = column.kind in ("number", "count")
-        wrong[:, place] = (other - one).square() if exact else (other.round() != one).to(true.dtype)
-    judged, wrong = judged.flatten(1), torch.where(judged, wrong, 0.0).flatten(1)
-    return wrong.sum(1) / judged.sum(1).clamp_min(1)
+        found[:, place] = (other - one).square() if exact else (other.round() != one).to(true.dtype)
+    return torch.where(true.isnan(), torch.nan, found)
+
+
+def told_apart(real: Float[np.ndarray, "n d"], new: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n"]:
+    """For each of as many real and new points, and the other beside it, whether the nearest neighbour is of its kind.
+
+    0, 1/2 or 1: the mean is 0.5 where the two cannot be told apart, the two-sample test of Lopez-Paz and Oquab (2017,
+    arXiv:1610.06545) with one neighbour.
+
+    >>> told_apart(np.zeros((3, 1)) + [[0], [1], [2]], np.zeros((3, 1)) + [[10], [11], [12]]).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    points, own = np.concatenate((real, new)), np.arange(2 * len(real))
+    with threadpool_limits(1):
+        near = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points, return_distance=False)
+    other = np.where(near[:, 0] == own, near[:, 1], near[:, 0])
+    alike = (other < len(real)) == (own < len(real))
+    return (alike[: len(real)] / 2) + (alike[len(real) :] / 2)
 
 
 def somewhere(x: Tensor) -> Tensor:

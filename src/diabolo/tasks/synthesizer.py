@@ -10,9 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 import numpy as np
 import pyarrow as pa
 import torch
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from diabolo.autoencoder import Autoencoder
@@ -24,6 +22,7 @@ from diabolo.priors import Autoregressive
 from diabolo.randomness import seeded, uniform_like
 from diabolo.schema import Column
 from diabolo.tasks.codes import codes, outputs, places
+from diabolo.tasks.measures import told_apart
 from diabolo.tasks.mixture import Mixture, fewest
 from diabolo.tasks.task import TRIALS, Task
 from diabolo.variants import Variant
@@ -244,18 +243,10 @@ class Synthesizer(Task):
         return self._told_apart(x, deep), self._told_apart(x, linear)
 
     def _told_apart(self, x: Tensor, new: Tensor) -> Tensor:
-        """For each row, and the new one beside it, whether the nearest neighbour is of its kind: 0, 1/2 or 1.
-
-        The two-sample test of Lopez-Paz and Oquab (2017, arXiv:1610.06545) with one neighbour.
-        """
-        rows = torch.cat((x, torch.where(x.isnan(), torch.nan, new.float())))
-        points = self.linear_.encoder.features(rows).flatten(1).numpy()  # type: ignore[operator]
-        with threadpool_limits(1):
-            near = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points, return_distance=False)
-        own = np.arange(len(points))
-        other = np.where(near[:, 0] == own, near[:, 1], near[:, 0])
-        alike = torch.from_numpy((other < len(x)) == (own < len(x))).double()
-        return (alike[: len(x)] + alike[len(x) :]) / 2
+        """For each row, and the new one beside it, whether the nearest neighbour is of its kind: 0, 1/2 or 1."""
+        rows = (x, torch.where(x.isnan(), torch.nan, new.float()))
+        points = (self.linear_.encoder.features(each).flatten(1).numpy() for each in rows)  # type: ignore[operator]
+        return torch.from_numpy(told_apart(*points))
 
     def _verdict(self, x: Tensor) -> Tensor:
         trip = self.autoencoder_(x)

@@ -36,6 +36,7 @@ from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.tasks.codes import codes
+from diabolo.tasks.tensors import alike, group, rebuilt
 from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
@@ -346,16 +347,30 @@ class Task(Params, ABC):
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
         self.rows_seen_ = self.card_["data"]["seen"]
         self.comparison_, self.findings_ = self.card_["comparison"], Finding.all_of(self.card_["findings"])
-        self.autoencoder_ = _rebuilt(self._variant(), schema, _group(tensors, "autoencoder"))
-        self.linear_ = _rebuilt(Linear(latent=self._variant().latent), schema, _group(tensors, "linear"))
+        self.autoencoder_ = rebuilt(self._variant(), schema, group(tensors, "autoencoder"))
+        self.linear_ = rebuilt(Linear(latent=self._variant().latent), schema, group(tensors, "linear"))
         self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()
-        self._restore(_group(tensors, "state"))
+        self._restore(group(tensors, "state"))
 
     def rows(self, X: Any) -> np.ndarray | pa.Table:
         """``X`` as this task reads it: an array or an Arrow table, checked against the columns seen in fit."""
         check_is_fitted(self, "autoencoder_")
         rows = self._rows(X, first=False)
         return rows.table() if isinstance(rows, Source) else rows
+
+    def parted(self, X: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """The numbers of the rows that ``fit`` learned from and of those that it held out.
+
+        None where that cannot be told: ``X`` are other rows, or had weights, or none were held out, or the file is
+        streamed.
+        """
+        check_is_fitted(self, "autoencoder_")
+        train, held_out = self._split(self._rows(X, first=False), None)
+        if not (isinstance(train, Rows) and isinstance(held_out, Rows)) or train is held_out:
+            return None
+        known = alike(held_out.all.x[: len(self.probe_)], self.probe_)
+        same = known and train.rows + held_out.rows == self.rows_seen_
+        return (train.numbers.numpy(), held_out.numbers.numpy()) if same else None
 
     def _prepared(self, X: Any) -> Tensor:
         rows = self.rows(X)  # first, since it says so where there was no fit
@@ -435,22 +450,6 @@ def briefly(trainer: Trainer) -> Trainer:
 def fingerprint(schema: Schema) -> str:
     """A short hash of everything learned from the columns: equal data gives equal fingerprints."""
     return hashlib.sha256(json.dumps(schema.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _group(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{group}."): each for name, each in tensors.items() if name.startswith(f"{group}.")}
-
-
-def _rebuilt(variant: Variant, schema: Schema, weights: Mapping[str, Tensor]) -> Autoencoder:
-    """The autoencoder with its weights; built without memory first, since a hostile file may ask for any size."""
-    with torch.device("meta"):
-        expected = {name: tuple(each.shape) for name, each in variant.build(schema).state_dict().items()}
-    if expected != {name: tuple(each.shape) for name, each in weights.items()}:
-        raise InvalidArtifact("The weights in the file are not those of the variant it names.")
-    with seeded(0):
-        autoencoder = variant.build(schema)
-    autoencoder.load_state_dict(weights)
-    return autoencoder.eval()
 
 
 def _gathered(source: Source) -> pa.Table | None:
