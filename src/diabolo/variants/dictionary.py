@@ -120,7 +120,7 @@ class TopKDictionary(Atoms):
     """
 
     k: Annotated[Count, "atoms that a row uses"] = 8
-    auxiliary: Annotated[NonNegative, "price of what dead atoms leave unexplained, beside that of the row"] = 0.03
+    auxiliary: Annotated[NonNegative, "price of what dead atoms leave unexplained, beside that of the row"] = 0.3
     patience: Annotated[Count, "rows without use after which an atom is dead"] = 10_000
 
     def bottleneck(self, width: int) -> Bottleneck:
