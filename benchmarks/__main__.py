@@ -127,7 +127,7 @@ def dictionary_part(seeds: int) -> str:
     flat, nested = dictionary.Setting(), dictionary.FAMILIES
     told = f"Mean over {seeds} seeds; every variant with its own defaults, {flat.epochs} epochs, one trainer for all."
     titles = (
-        f"Flat: {flat.features} features in {flat.width} dimensions, {flat.active:g} in use per row, {flat.rows:,} rows",
+        f"Flat: {flat.features} features in {flat.width} dimensions, {flat.active:g} used per row, {flat.rows:,} rows",
         f"Families: {dictionary.GENERAL} general features of {dictionary.SPECIAL} special ones each, "
         f"{nested.width} dimensions, {nested.rows:,} rows",
     )
@@ -138,7 +138,12 @@ def dictionary_part(seeds: int) -> str:
 
 def latent_part(seeds: int) -> str:
     """The table of codes of known factors."""
-    LATENT
+    told = (
+        f"Median over {seeds} seeds; {latent.IMAGES:,} images of {latent.SIDE} x {latent.SIDE} pixels to learn from, "
+        f"judged on {latent.JUDGED:,} others; levels of shape, size, rotation, x and y: {latent.LEVELS}; "
+        f"{latent.NETWORK['latent']} code numbers, {latent.EPOCHS} epochs, pixels as Bernoulli."
+    )
+    title = "How far each code number tells one factor; 1 is best"
     return "\n\n".join([heading("Known factors"), told, table(title, latent.factors(range(seeds)))])
 
 
