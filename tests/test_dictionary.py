@@ -311,6 +311,19 @@ def test_prefixes_are_reconstructions_from_the_first_atoms() -> None:
     torch.testing.assert_close(Prefixes(2, 0.7)(autoencoder, trip), expected)
 
 
+def test_prefixes_cost_less_where_a_general_atom_stays_in_use_beside_a_special_one() -> None:
+    """Absorbed, one atom says both in fewer numbers; the first atom alone then says nothing of the row."""
+    autoencoder, x = built(Matryoshka(latent=2, k=1), width=2), torch.ones(1, 2)
+    trip = autoencoder(x)
+    apart, together = torch.eye(2), normalize(torch.tensor([[1.0, 1.0], [0.0, 1.0]]), dim=0)
+    prices = []
+    for directions, z in ((apart, [1.0, 1.0]), (together, [0.0, 2**0.5])):
+        with torch.no_grad():
+            autoencoder.decoder.layers[0].weight.copy_(directions)
+        prices.append(Prefixes(1)(autoencoder, replace(trip, code=Code(torch.tensor([z]), {}))).item())
+    assert prices[1] - prices[0] == pytest.approx(0.5)
+
+
 # -- recovery --
 
 
@@ -338,27 +351,6 @@ def test_a_known_dictionary_is_recovered_and_better_than_by_l1(family: type[TopK
     cosine, dead = recovery(family(latent=48, k=3))
     assert cosine > 0.95 and dead < 0.03
     assert cosine > recovery(named()["Dictionary"](latent=48))[0]
-
-
-def general_used(variant: Variant, general: int = 4, special: int = 7, rows: int = 6000) -> float:
-    """How often the atom of a general feature is in use where the feature is, beside a special one or alone."""
-    dice = torch.Generator().manual_seed(0)
-    truth = normalize(torch.randn(general * (1 + special), 24, generator=dice), dim=1)
-    used = torch.rand(rows, general, generator=dice) < 1.5 / general
-    beside = used & (torch.rand(rows, general, generator=dice) < 0.5)
-    which = torch.randint(special, (rows, general), generator=dice)[..., None] == torch.arange(special)
-    both = torch.cat([used, (beside[..., None] & which).flatten(1)], 1)
-    x = (both * (0.5 + torch.rand(both.shape, generator=dice))) @ truth
-    autoencoder = variant.build(numbers(24))
-    variant.train(autoencoder, Trainer(epochs=15, batch_size=128, lr=1e-2), Rows(x / x.std()))
-    best = (truth[:general] @ torch.tensor(atoms(autoencoder), dtype=x.dtype).T).argmax(1)
-    on = autoencoder.eval().encode(x / x.std()).z[:, best] != 0
-    return float(on[used].float().mean())
-
-
-def test_matryoshka_keeps_general_atoms_where_special_ones_would_absorb_them() -> None:
-    told = {family: general_used(family(latent=32, k=2)) for family in (BatchTopK, Matryoshka)}
-    assert told[Matryoshka] > told[BatchTopK] + 0.1, told
 
 
 # -- from one layer to another --
