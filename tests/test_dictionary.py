@@ -259,7 +259,7 @@ def test_auxiliary_price_is_what_dead_atoms_add() -> None:
     trip = autoencoder(x)
     revived = trip.code.z.clone()
     revived[:, 4] += autoencoder.encoder(x)[:, 4].relu()
-    expected = 0.03 * (half_square(autoencoder, revived, x) - half_square(autoencoder, trip.code.z, x))
+    expected = 0.3 * (half_square(autoencoder, revived, x) - half_square(autoencoder, trip.code.z, x))
     torch.testing.assert_close(penalty(autoencoder, trip), expected)
 
 
