@@ -170,6 +170,9 @@ class Matryoshka(BatchTopK):
     prefixes: Annotated[Count, "smaller dictionaries inside the whole one, each half as large as the next"] = 3
     weight: Annotated[NonNegative, "price of what the smaller ones, on average, leave unexplained"] = 1.0
 
+    def bottleneck(self, width: int) -> Bottleneck:
+        return sparse.BatchTopK(self.latent, self.k, self.first(width) / 2)  # low: none may begin without an atom
+
     def penalties(self) -> list[Penalty]:
         return [*super().penalties(), penalties.Prefixes(self.prefixes, self.weight)]
 
