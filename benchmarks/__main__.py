@@ -9,18 +9,32 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import beside_pythae, detection, generation, one_class, representation, speed
+from benchmarks import (
+    beside_pythae,
+    detection,
+    dictionary,
+    generation,
+    imputation,
+    latent,
+    one_class,
+    representation,
+    speed,
+)
 
 PLACE = Path(__file__).with_name("RESULTS.md")
-PARTS = ("speed", "clean", "contaminated", "representation", "images", "generation", "pythae")
+PARTS = (
+    "speed", "clean", "contaminated", "imputation", "representation", "latent", "dictionary", "images", "generation",
+    "pythae",
+)  # fmt: skip
 USUAL = PARTS[:-2]  # generation takes hours, and Pythae is no dependency: they run when they are named
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 EPOCHS, IMAGES, DRAWS = 100, 1000, 5000  # of generation
+GAPS, TABLED = 0.3, 2500  # share of hidden values, rows of a table in which they are filled
 ROWS = 1000  # images of a class, and test images, where one class is normal
 NOTES = {
     "clean": "Trained on normal rows only: AUROC / average precision in %",
@@ -41,15 +55,11 @@ def main() -> None:
 
 def made(part: str, rows: int, seeds: int) -> str:
     """The text of one part."""
-    if part == "speed":
-        return speed_part()
-    if part == "generation":
-        return generation_part(seeds)
-    if part == "images":
-        return images_part()
-    if part == "pythae":
-        return pythae_part(seeds)
-    return representation_part(seeds) if part == "representation" else detection_part(part, rows, seeds)
+    if part in NOTES:
+        return detection_part(part, rows, seeds)
+    if part in ("speed", "images"):
+        return speed_part() if part == "speed" else images_part()
+    return SEEDED[part](seeds)
 
 
 def speed_part() -> str:
@@ -100,6 +110,51 @@ def representation_part(seeds: int) -> str:
     return "\n\n".join(
         [heading("Representation"), told, *(table(*each) for each in representation.tables(range(seeds)))]
     )
+
+
+def imputation_part(seeds: int) -> str:
+    """The table of filled gaps."""
+    told = (
+        f"Mean and standard deviation over {seeds} seeds; {GAPS:.0%} of all values hidden at random; sets of more than "
+        f"{TABLED:,} rows are cut to as many; one configuration for all sets. The rank is the mean over the sets."
+    )
+    title = "Root of the mean squared error of the hidden values, columns scaled to 0 ... 1"
+    return "\n\n".join([heading("Imputation"), told, table(title, imputation.table(GAPS, TABLED, range(seeds)))])
+
+
+def dictionary_part(seeds: int) -> str:
+    """The tables of dictionaries that are known."""
+    flat, nested = dictionary.Setting(), dictionary.FAMILIES
+    told = f"Mean over {seeds} seeds; every variant with its own defaults, {flat.epochs} epochs, one trainer for all."
+    titles = (
+        f"Flat: {flat.features} features in {flat.width} dimensions, {flat.active:g} used per row, {flat.rows:,} rows",
+        f"Families: {dictionary.GENERAL} general features of {dictionary.SPECIAL} special ones each, "
+        f"{nested.width} dimensions, {nested.rows:,} rows",
+    )
+    lines = (dictionary.flat(dictionary.VARIANTS, flat, range(seeds)), dictionary.nested(range(seeds)))
+    tables = (table(*each) for each in zip(titles, lines, strict=True))
+    return "\n\n".join([heading("Dictionaries"), told, *tables])
+
+
+def latent_part(seeds: int) -> str:
+    """The table of codes of known factors."""
+    told = (
+        f"Median over {seeds} seeds; {latent.IMAGES:,} images of {latent.SIDE} x {latent.SIDE} pixels to learn from, "
+        f"judged on {latent.JUDGED:,} others; levels of shape, size, rotation, x and y: {latent.LEVELS}; "
+        f"{latent.NETWORK['latent']} code numbers, {latent.EPOCHS} epochs, pixels as Bernoulli."
+    )
+    title = "How far each code number tells one factor; 1 is best"
+    return "\n\n".join([heading("Known factors"), told, table(title, latent.factors(range(seeds)))])
+
+
+SEEDED: dict[str, Callable[[int], str]] = {
+    "imputation": imputation_part,
+    "representation": representation_part,
+    "latent": latent_part,
+    "dictionary": dictionary_part,
+    "generation": generation_part,
+    "pythae": pythae_part,
+}
 
 
 def keep(part: str, text: str) -> None:

@@ -259,7 +259,7 @@ def test_auxiliary_price_is_what_dead_atoms_add() -> None:
     trip = autoencoder(x)
     revived = trip.code.z.clone()
     revived[:, 4] += autoencoder.encoder(x)[:, 4].relu()
-    expected = 0.03 * (half_square(autoencoder, revived, x) - half_square(autoencoder, trip.code.z, x))
+    expected = 0.3 * (half_square(autoencoder, revived, x) - half_square(autoencoder, trip.code.z, x))
     torch.testing.assert_close(penalty(autoencoder, trip), expected)
 
 
@@ -307,8 +307,21 @@ def test_prefixes_are_reconstructions_from_the_first_atoms() -> None:
     autoencoder, x = built(Matryoshka(latent=12, k=5)), torch.randn(5, 6)
     trip = autoencoder(x)
     halves = [trip.code.z * (torch.arange(12) < size) for size in (6, 3)]
-    expected = torch.stack([half_square(autoencoder, z, x) for z in halves]).sum(0)
-    torch.testing.assert_close(Prefixes(2)(autoencoder, trip), expected)
+    expected = 0.7 * torch.stack([half_square(autoencoder, z, x) for z in halves]).mean(0)
+    torch.testing.assert_close(Prefixes(2, 0.7)(autoencoder, trip), expected)
+
+
+def test_prefixes_cost_less_where_a_general_atom_stays_in_use_beside_a_special_one() -> None:
+    """Absorbed, one atom says both in fewer numbers; the first atom alone then says nothing of the row."""
+    autoencoder, x = built(Matryoshka(latent=2, k=1), width=2), torch.ones(1, 2)
+    trip = autoencoder(x)
+    apart, together = torch.eye(2), normalize(torch.tensor([[1.0, 1.0], [0.0, 1.0]]), dim=0)
+    prices = []
+    for directions, z in ((apart, [1.0, 1.0]), (together, [0.0, 2**0.5])):
+        with torch.no_grad():
+            autoencoder.decoder.layers[0].weight.copy_(directions)
+        prices.append(Prefixes(1)(autoencoder, replace(trip, code=Code(torch.tensor([z]), {}))).item())
+    assert prices[1] - prices[0] == pytest.approx(0.5)
 
 
 # -- recovery --
@@ -333,7 +346,7 @@ def recovery(variant: Variant) -> tuple[float, float]:
     return mean_max_cosine(truth.numpy(), found), fidelity(autoencoder, Rows(x / scale)).dead
 
 
-@pytest.mark.parametrize("family", [TopKDictionary, BatchTopK, JumpReLU])
+@pytest.mark.parametrize("family", [TopKDictionary, BatchTopK, JumpReLU, Matryoshka])
 def test_a_known_dictionary_is_recovered_and_better_than_by_l1(family: type[TopKDictionary]) -> None:
     cosine, dead = recovery(family(latent=48, k=3))
     assert cosine > 0.95 and dead < 0.03

@@ -22,9 +22,10 @@ class AuxK(Penalty):
     """What the dead atoms could add to the reconstruction (Gao et al., 2024, arXiv:2406.04093).
 
     ``weight * (nll(z + the k largest positive h of dead atoms) - nll(z))`` per row (n,), z held fixed: less than 0
-    where they help. An atom is dead while the last ``patience`` training rows did not use it, and before its first use.
-    The count (latent,) moves after the price is made, so a row's price does not depend on the other rows. Runs the
-    encoder and the decoder a second time.
+    where they help. The paper divides either error by what there was to explain, so that its weight, 1/32, is here 1/32
+    divided by the share of the variance that z leaves unexplained. An atom is dead while the last ``patience`` training
+    rows did not use it, and before its first use. The count (latent,) moves after the price is made, so a row's price
+    does not depend on the other rows. Runs the encoder and the decoder a second time.
     """
 
     name = "auxiliary"
@@ -73,21 +74,23 @@ class Gate(Penalty):
 class Prefixes(Penalty):
     """The first atoms alone have to do as well (Bussmann et al., 2025, arXiv:2503.17547), per row (n,).
 
-    ``sum_i nll(the first latent / 2^i numbers of z)`` for i = 1 to ``count``: common features are found by the first
-    atoms, and later ones cannot take their place. Runs the decoder ``count`` more times.
+    ``weight * mean_i nll(the first latent / 2^i numbers of z)`` for i = 1 to ``count``: common features are found by
+    the first atoms, and later ones cannot take their place. In the paper every prefix counts as much as the whole
+    dictionary, ``weight = count``; but a dictionary too small for the features blends them ("hedging", Chanin, Dulka &
+    Garriga-Alonso, 2025, arXiv:2505.11756), which a lower weight holds back. Runs the decoder ``count`` more times.
     """
 
     name = "prefixes"
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, weight: float = 1.0) -> None:
         super().__init__()
-        self.count = count
+        self.count, self.weight = count, weight
 
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
         z = trip.code.z
         place = torch.arange(z.shape[1], device=z.device)
         shares = [torch.where(place < z.shape[1] >> i, z, 0.0) for i in range(1, self.count + 1)]
-        return torch.stack([_nll(autoencoder, share, trip) for share in shares]).sum(0)
+        return self.weight * torch.stack([_nll(autoencoder, share, trip) for share in shares]).mean(0)
 
 
 def _nll(autoencoder: Autoencoder, z: Tensor, trip: Reconstruction) -> Tensor:

@@ -120,7 +120,7 @@ class TopKDictionary(Atoms):
     """
 
     k: Annotated[Count, "atoms that a row uses"] = 8
-    auxiliary: Annotated[NonNegative, "price of what dead atoms leave unexplained, beside that of the row"] = 0.03
+    auxiliary: Annotated[NonNegative, "price of what dead atoms leave unexplained, beside that of the row"] = 0.3
     patience: Annotated[Count, "rows without use after which an atom is dead"] = 10_000
 
     def bottleneck(self, width: int) -> Bottleneck:
@@ -162,16 +162,19 @@ class Matryoshka(BatchTopK):
     """Dictionaries inside each other: the first half, quarter, ... of the atoms reconstruct too (Bussmann et al., 2025,
     arXiv:2503.17547).
 
-    For features in an order from general to special, which large dictionaries otherwise split or absorb.
+    For features in an order from general to special, which large dictionaries otherwise split or absorb. Where there
+    is no such order BatchTopK finds more. The paper's price of the smaller ones is ``weight=prefixes``; it makes their
+    atoms blend features that they have no room for (Chanin et al., 2025, arXiv:2505.11756).
     """
 
     prefixes: Annotated[Count, "smaller dictionaries inside the whole one, each half as large as the next"] = 3
+    weight: Annotated[NonNegative, "price of what the smaller ones, on average, leave unexplained"] = 1.0
 
     def bottleneck(self, width: int) -> Bottleneck:
         return sparse.BatchTopK(self.latent, self.k, self.first(width) / 2)  # low: none may begin without an atom
 
     def penalties(self) -> list[Penalty]:
-        return [*super().penalties(), penalties.Prefixes(self.prefixes)]
+        return [*super().penalties(), penalties.Prefixes(self.prefixes, self.weight)]
 
 
 class Transcoder(TopKDictionary):
