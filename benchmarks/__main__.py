@@ -22,19 +22,21 @@ from benchmarks import (
     imputation,
     latent,
     one_class,
+    pictures,
     representation,
     speed,
 )
 
 PLACE = Path(__file__).with_name("RESULTS.md")
 PARTS = (
-    "speed", "clean", "contaminated", "imputation", "representation", "latent", "dictionary", "images", "generation",
-    "pythae",
+    "speed", "clean", "contaminated", "imputation", "representation", "latent", "dictionary", "images", "pictures",
+    "generation", "pythae",
 )  # fmt: skip
-USUAL = PARTS[:-2]  # generation takes hours, and Pythae is no dependency: they run when they are named
+USUAL = PARTS[:-3]  # pictures and generation take long, Pythae is no dependency: they run when they are named
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 EPOCHS, IMAGES, DRAWS = 100, 1000, 5000  # of generation
 GAPS, TABLED = 0.3, 2500  # share of hidden values, rows of a table in which they are filled
+LONG = 8  # epochs over all 60,000 images
 ROWS = 1000  # images of a class, and test images, where one class is normal
 NOTES = {
     "clean": "Trained on normal rows only: AUROC / average precision in %",
@@ -81,6 +83,14 @@ def images_part() -> str:
     told = f"One seed; {ROWS:,} training images of the class that is normal, the first {ROWS:,} test images of all."
     title = "One class is normal: AUROC in %"
     return "\n\n".join([heading("Images"), told, table(title, one_class.table(ROWS, ROWS, range(1)))])
+
+
+def pictures_part(seeds: int) -> str:
+    """The tables of codes and clusters of images."""
+    told = f"Small images: {seeds} seeds, 60 epochs. Large sets: one seed, all images, {LONG} epochs. One thread."
+    small = table("Images of 8 x 8, in %", pictures.table(["digits"], 60, range(seeds)))
+    large = table("All images of 28 x 28, in %", pictures.table(["mnist", "fashion"], LONG, range(1)))
+    return "\n\n".join([heading("Pictures"), told, small, large])
 
 
 def pythae_part(seeds: int) -> str:
@@ -153,6 +163,7 @@ SEEDED: dict[str, Callable[[int], str]] = {
     "latent": latent_part,
     "dictionary": dictionary_part,
     "generation": generation_part,
+    "pictures": pictures_part,
     "pythae": pythae_part,
 }
 

@@ -77,8 +77,8 @@ def _page(task: Task, seen: Seen, source: Source) -> Page:
             return report(task, seen, source)
     known = ", ".join(kind.__name__ for kind in REPORTS)
     raise InvalidParameter(
-        f"There is no report for {type(task).__name__}; there is one for {known}. What"
-        "  the model is and how it compares with PCA: `diabolo show MODEL`, or card() in Python."
+        f"There is no report for {type(task).__name__}; there is one for {known}. What "
+        "the model is and how it compares with PCA: `diabolo show MODEL`, or card() in Python."
     )
 
 

@@ -1,11 +1,11 @@
-"""Codes and clusters of whole sets of images: all 60,000 training images, all 10,000 test images, labels unseen.
+"""Codes and clusters of images that are given as images: scikit-learn's digits, all of MNIST and of Fashion-MNIST.
 
-    python -m benchmarks.whole [--sets mnist,fashion] [--epochs 8] [--rows 60000] [--seeds 1]
+    python -m benchmarks.pictures [--sets mnist,fashion] [--epochs 8] [--seeds 1]
 
 One fit of the default ``Clusterer`` per set and seed: its codes (those of an ``Embedder``, 16 numbers) are judged by the
-nearest neighbours and a linear classifier, its clusters by the best match with the labels. Beside it principal
-components of the same width, and k-means and a mixture of Gaussians on them. One configuration for all sets; only the
-epochs are fewer than usual, and said.
+nearest neighbours and a linear classifier of the test images, its clusters by the best match with their labels. Beside
+it principal components of the same width, and k-means and a mixture of Gaussians on them. One configuration for all
+sets; only the epochs of the large ones are fewer than usual, and said.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.representation import read
+from benchmarks.representation import Split, digits, read
 from diabolo import Clusterer, Trainer
 from diabolo.evaluate import clustering
 
-SIDE, KINDS, WIDTH = 28, 10, 16
+KINDS, WIDTH = 10, 16
 HEADER = ["set", "method", "kNN (5)", "linear probe", "accuracy", "NMI", "ARI", "fit CPU s"]
-Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def main() -> None:
@@ -38,31 +37,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default="mnist,fashion")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
-    for line in table(asked.sets.split(","), asked.epochs, asked.rows, range(asked.seeds)):
+    for line in table(asked.sets.split(","), asked.epochs, range(asked.seeds)):
         print(" | ".join(line), flush=True)
 
 
-def table(sets: list[str], epochs: int, rows: int, seeds: range) -> Iterator[list[str]]:
-    """A header, and a line per set and method with means over the seeds, in %."""
+def table(sets: list[str], epochs: int, seeds: range) -> Iterator[list[str]]:
+    """A header, and a line per set and method with means and spreads over the seeds, in %."""
     torch.set_num_threads(1)
     yield HEADER
     for name in sets:
-        split = images(name, rows)
+        splits = {seed: images(name, seed) for seed in seeds}
         for method, judge in (("k-means, PCA", means), ("mixture, PCA", mixture), ("diabolo", ours(epochs))):
-            figures = np.mean([judge(*split, seed) for seed in seeds], 0)
-            yield [name, method, *(f"{100 * each:.1f}" for each in figures[:-1]), f"{figures[-1]:.0f}"]
+            figures = np.array([judge(*split, seed) for seed, split in splits.items()])
+            yield [name, method, *map(cell, 100 * figures.T[:-1]), f"{figures[:, -1].mean():.0f}"]
 
 
-def images(name: str, rows: int) -> Split:
-    """Training images and labels, test images and labels."""
+def cell(figures: np.ndarray) -> str:
+    return f"{figures.mean():.1f}" + (f" ± {figures.std():.1f}" if len(figures) > 1 else "")
+
+
+def images(name: str, seed: int) -> Split:
+    """Training images and labels, test images and labels; of digits each seed tests with another third."""
+    if name == "digits":
+        train, known, test, truth = digits(seed)
+        return train.reshape(-1, 1, 8, 8), known, test.reshape(-1, 1, 8, 8), truth
     train, test = (
-        read(f"{name}_{part}_images.idx3.xz", 16).reshape(-1, 1, SIDE, SIDE).astype(float) for part in ("train", "test")
+        read(f"{name}_{part}_images.idx3.xz", 16).reshape(-1, 1, 28, 28).astype(float) for part in ("train", "test")
     )
     known, truth = (read(f"{name}_{part}_labels.idx1.xz", 8).astype(int) for part in ("train", "test"))
-    return train[:rows], known[:rows], test, truth
+    return train, known, test, truth
 
 
 def means(train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray, seed: int) -> list[float]:
