@@ -2,10 +2,10 @@
 
     python -m benchmarks.pictures [--sets mnist,fashion] [--epochs 8] [--seeds 1]
 
-One fit of the default ``Clusterer`` per set and seed: its codes (those of an ``Embedder``, 16 numbers) are judged by the
-nearest neighbours and a linear classifier of the test images, its clusters by the best match with their labels. Beside
-it principal components of the same width, and k-means and a mixture of Gaussians on them. One configuration for all
-sets; only the epochs of the large ones are fewer than usual, and said.
+One fit of the default ``Clusterer`` per set and seed: its codes (those of an ``Embedder``, 16 numbers) are judged by
+the nearest neighbours and a linear classifier of the test images, its clusters by the best match with their labels.
+Beside it principal components of the same width, and k-means and a mixture of Gaussians on them. One configuration for
+all sets; only the epochs of the large ones are fewer than usual, and said.
 """
 
 from __future__ import annotations
