@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batch, Batches
+from diabolo.batches import Batches
 from diabolo.errors import InvalidData
 from diabolo.likelihoods import Columnwise
 from diabolo.networks import Decoder, Encoder, Features
@@ -78,7 +78,7 @@ def solve(autoencoder: Autoencoder, batches: Batches) -> None:
     explain every row alike. Codes that the data do not need stay 0. Raises InvalidData without rows.
     """
     autoencoder.eval()
-    rows = Residuals(autoencoder.encoder, batches)  # type: ignore[arg-type]
+    rows = Residuals(autoencoder, batches)
     there: nn.Linear = autoencoder.encoder.layers[-1]  # type: ignore[assignment, index]
     back: nn.Linear = autoencoder.decoder.layers[0]  # type: ignore[assignment, index]
     variance, axes = rows.components(min(there.out_features, rows.width - 1))
@@ -93,14 +93,15 @@ class Residuals:
     ``trend`` (1 + given, width) holds the coefficients of [1, given]; without conditions it is the mean.
     """
 
-    def __init__(self, encoder: Encoder, batches: Batches) -> None:
-        self.encoder, self.batches = encoder, batches
+    def __init__(self, autoencoder: Autoencoder, batches: Batches) -> None:
+        self.autoencoder, self.batches = autoencoder, batches
+        self.encoder: Encoder = autoencoder.encoder  # type: ignore[assignment]
         self.count, self.moments = self._add_up()
-        design = 1 + encoder.given
+        design = 1 + self.encoder.given
         self.width = self.moments.shape[1] - design
         self.weight = self.moments[0, 0]
         across = self.moments[:design]
-        self.trend = torch.linalg.pinv(across[:, :design], hermitian=True) @ across[:, design:]
+        self.trend = coefficients(across[:, :design], across[:, design:])
 
     def components(self, count: int) -> tuple[Tensor, Tensor]:
         """The ``count`` largest variances (count,), falling, and their directions (width, count)."""
@@ -164,11 +165,44 @@ class Residuals:
     def _walk(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """[1, given], features and weight (as a column) of each batch."""
         for batch in self.batches.ordered(SIZE):
-            features = self.encoder.features(batch.x).flatten(1).double()
+            x, given = self.autoencoder.apart(batch.x, batch.given)
+            features = self.encoder.features(x).flatten(1).double()
             ones = features.new_ones(len(features), 1)
             weight = ones if batch.weight is None else batch.weight.double().view(-1, 1)
-            design = ones if not self.encoder.given else torch.cat((ones, _conditions(batch)), 1)
+            design = ones if not self.encoder.given else torch.cat((ones, _conditions(given)), 1)
             yield design, features, weight
+
+
+def coefficients(design: Tensor, across: Tensor) -> Tensor:
+    """The least-squares coefficients of [1, given], from its products with itself and with what is to be explained."""
+    return torch.linalg.pinv(design, hermitian=True) @ across
+
+
+class Trend:
+    """What conditions explain of other numbers: ``[1, given] B``, least squares; of no condition it is the mean.
+
+    >>> given = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> Trend.learn(given, 3 * given + 1).rest(given, 3 * given).round(decimals=4).flatten().tolist()
+    [-1.0, -1.0, -1.0]
+    """
+
+    def __init__(self, coefficients: Tensor) -> None:
+        self.coefficients = coefficients
+
+    @classmethod
+    def learn(cls, given: Tensor, values: Tensor, weight: Tensor | None = None) -> Trend:
+        """From conditions (n, given) and what goes with them (n, width); rows of more weight count for more."""
+        design = _design(given).double()
+        weighted = design if weight is None else design * weight.double().unsqueeze(1)
+        return cls(coefficients(weighted.T @ design, weighted.T @ values.double()).float())
+
+    def rest(self, given: Tensor, values: Tensor) -> Tensor:
+        """The values less what the conditions explain."""
+        return torch.addmm(values, _design(given), self.coefficients, alpha=-1)
+
+
+def _design(given: Tensor) -> Tensor:
+    return torch.cat((torch.ones_like(given[:, :1]), given), 1)
 
 
 def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,10 +211,10 @@ def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return values, vectors
 
 
-def _conditions(batch: Batch) -> Tensor:
-    if batch.given is None:
+def _conditions(given: Tensor | None) -> Tensor:
+    if given is None:
         raise InvalidData("This model reads conditions. Got none: pass given with the rows.")
-    return batch.given.double()
+    return given.double()
 
 
 def _write(there: nn.Linear, back: nn.Linear, trend: Tensor, encode: Tensor, decode: Tensor) -> None:
@@ -201,8 +235,9 @@ def _solve_likelihood(autoencoder: Autoencoder, batches: Batches) -> None:
     outputs, rows, left = [], [], CELLS
     for batch in batches.shuffled(SIZE, 0, 0):
         batch = batch if batch.weight is None else batch[batch.weight > 0]
-        outputs.append(autoencoder(batch.x, batch.given).output)
-        rows.append(batch.x)
+        x, given = autoencoder.apart(batch.x, batch.given)
+        outputs.append(autoencoder(x, given).output)
+        rows.append(x)
         left -= batch.x.numel()
         if left <= 0:
             break

@@ -11,6 +11,7 @@ from diabolo.schema import Schema
 
 def missed(schema: Schema, true: Tensor, told: Tensor, judged: Tensor | None = None) -> Tensor:
     """The mean cost of the ``judged`` values of each prepared row, shape (n,); by default of all that are known.
+    Those of given columns never are.
 
     A number costs its squared error in standard deviations, a count that of its logarithm, a category or boolean 1 if
     it is the wrong one.
@@ -19,7 +20,7 @@ def missed(schema: Schema, true: Tensor, told: Tensor, judged: Tensor | None = N
     >>> missed(numbers(2), torch.tensor([[0.0, torch.nan]]), torch.tensor([[2.0, 5.0]]))
     tensor([4.])
     """
-    judged = ~true.isnan() if judged is None else judged
+    judged = learned(schema, true) & (~true.isnan() if judged is None else judged)
     wrong = torch.zeros_like(true)
     for place, column in enumerate(schema.columns):
         one, other = true[:, place], told[:, place]
@@ -29,6 +30,16 @@ def missed(schema: Schema, true: Tensor, told: Tensor, judged: Tensor | None = N
         wrong[:, place] = (other - one).square() if exact else (other.round() != one).to(true.dtype)
     judged, wrong = judged.flatten(1), torch.where(judged, wrong, 0.0).flatten(1)
     return wrong.sum(1) / judged.sum(1).clamp_min(1)
+
+
+def learned(schema: Schema, x: Tensor) -> Tensor:
+    """Which values of prepared rows are of learned columns, to meet (n, columns, *grid).
+
+    >>> from diabolo.schema import Column
+    >>> learned(Schema((Column("flow"), Column("mode", given=True))), torch.zeros(5, 2))
+    tensor([ True, False])
+    """
+    return ~torch.tensor([column.given for column in schema.columns]).view(-1, *[1] * (x.dim() - 2))
 
 
 def somewhere(x: Tensor) -> Tensor:

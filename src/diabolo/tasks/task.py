@@ -5,8 +5,6 @@ X --rows--> Preparation --x--> Variant.build, Variant.train --autoencoder--> _ca
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -57,6 +55,10 @@ class Task(Params, ABC):
         Mapping[str, str] | None, "likelihood by column name, '*' for all others; None: chosen from the data"
     ] = None
     ignore: Annotated[tuple[str, ...], "columns that are not learned from, such as labels"] = ()
+    given: Annotated[
+        tuple[str, ...],
+        "columns that are told, not learned: every other value is judged, coded and made given them",
+    ] = ()
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
     usual: ClassVar[Mapping[str, str]] = {}  # the variant for each kind of rows, where ``variant`` may be None
@@ -83,8 +85,8 @@ class Task(Params, ABC):
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
-        preparation = Preparation(likelihoods=self.likelihoods, ignore=self.ignore, units=self.by_distance)
-        self.preparation_ = preparation.fit(counted(rows, weight))
+        told = {name: getattr(self, name) for name in ("likelihoods", "ignore", "given")}
+        self.preparation_ = Preparation(**told, units=self.by_distance).fit(counted(rows, weight))
         self._remember(self.preparation_.schema_, named=isinstance(rows, Source) or hasattr(self, "feature_names_in_"))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
@@ -285,7 +287,7 @@ class Task(Params, ABC):
                 "rows": train,
                 "held out": held_out,
                 "left out": len(self.dropped_rows_),
-                "fingerprint": fingerprint(schema),
+                "fingerprint": schema.fingerprint,
             },
             "columns": [column.name for column in schema.columns],
             "set aside": dict(schema.dropped),
@@ -346,10 +348,10 @@ class Task(Params, ABC):
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
         self.rows_seen_ = self.card_["data"]["seen"]
         self.comparison_, self.findings_ = self.card_["comparison"], Finding.all_of(self.card_["findings"])
-        self.autoencoder_ = _rebuilt(self._variant(), schema, _group(tensors, "autoencoder"))
-        self.linear_ = _rebuilt(Linear(latent=self._variant().latent), schema, _group(tensors, "linear"))
+        self.autoencoder_ = _rebuilt(self._variant(), schema, part(tensors, "autoencoder"))
+        self.linear_ = _rebuilt(Linear(latent=self._variant().latent), schema, part(tensors, "linear"))
         self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()
-        self._restore(_group(tensors, "state"))
+        self._restore(part(tensors, "state"))
 
     def rows(self, X: Any) -> np.ndarray | pa.Table:
         """``X`` as this task reads it: an array or an Arrow table, checked against the columns seen in fit."""
@@ -432,12 +434,8 @@ def briefly(trainer: Trainer) -> Trainer:
     return clone(trainer).set_params(epochs=min(trainer.epochs, FURTHER), checkpoint=None)
 
 
-def fingerprint(schema: Schema) -> str:
-    """A short hash of everything learned from the columns: equal data gives equal fingerprints."""
-    return hashlib.sha256(json.dumps(schema.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _group(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+def part(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+    """The tensors of a group, by their names in it."""
     return {name.removeprefix(f"{group}."): each for name, each in tensors.items() if name.startswith(f"{group}.")}
 
 
