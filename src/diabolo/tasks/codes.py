@@ -33,7 +33,8 @@ def guesses(autoencoder: Autoencoder, z: Tensor, x: Tensor | None = None) -> Ten
 
     def read(block: Tensor) -> Tensor:
         like = None if x is None else x[block]
-        return autoencoder.whole(autoencoder.likelihood.best(outputs(autoencoder, z[block], like)), like)
+        told = outputs(autoencoder, z[block], like)  # first, since it says so where there is no one code
+        return autoencoder.whole(autoencoder.likelihood.best(told), like)
 
     return in_blocks(torch.arange(len(z)), read)
 
