@@ -38,7 +38,7 @@ class Neighbours:
     product and one minimum (Sugiyama and Borgwardt, 2013; Chern et al., 2022, arXiv:2206.14286); the spread makes it
     local, as in the local outlier factor (Breunig et al., 2000). Rows are compared by the features a network would
     see; a feature that is missing in a row is left out and the rest is scaled up. Where the schema has given columns,
-    rows are compared by what these do not explain of the features (least squares), and add nothing themselves.
+    rows are compared by what these do not explain of the features (see ``linear.Trend``), and add nothing themselves.
 
     ``places`` has shape (places, features), those of all cells of a grid; ``kept`` holds a real row near each of them.
 
@@ -148,7 +148,7 @@ class Neighbours:
 class Seen:
     """What of rows is compared: features within bounds, less what given columns explain of them.
 
-    ``owner`` names the column of each feature, ``trend`` holds the coefficients of a ``linear.Trend``, if there is one.
+    ``owner`` names the column of each feature, ``trend`` holds the table of a ``linear.Trend``, if there is one.
     """
 
     def __init__(self, schema: Schema, trend: Float[Tensor, "given features"] | None = None) -> None:
@@ -162,7 +162,7 @@ class Seen:
         """Itself, knowing what the given columns explain of these rows."""
         if self.given is not None:
             learned, told = self.given(x)
-            self.trend = Trend.learn(told, self._bounded(learned), weight).coefficients
+            self.trend = Trend.learn(told, self._bounded(learned), weight).table
         return self
 
     def __call__(

@@ -78,6 +78,11 @@ class Schema:
         return any(column.given for column in self.columns)
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """The sources of the given columns."""
+        return tuple(dict.fromkeys(column.source for column in self.columns if column.given))
+
+    @property
     def fingerprint(self) -> str:
         """A short hash of everything learned from the columns: equal data gives equal fingerprints."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]

@@ -85,7 +85,7 @@ def all_told(preparation: Preparation, fields: Fields, given: Mapping[str, Any] 
 
     Raises InvalidParameter where ``given`` does not hold just these, since a code stands for nothing without them.
     """
-    names = list(dict.fromkeys(column.source for column in preparation.schema_.columns if column.given))
+    names = preparation.schema_.told
     if set(given or ()) != set(names):
         wanted = f"given={{{', '.join(f'{name!r}: ...' for name in names)}}}" if names else "no given"
         raise InvalidParameter(

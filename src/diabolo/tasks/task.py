@@ -290,6 +290,7 @@ class Task(Params, ABC):
                 "fingerprint": schema.fingerprint,
             },
             "columns": [column.name for column in schema.columns],
+            "given": list(schema.told),
             "set aside": dict(schema.dropped),
             "comparison": self.comparison_,
             "findings": Finding.entry_of(self.findings_),
