@@ -3,7 +3,8 @@ r"""The linear autoencoder, solved in closed form: principal components, without
 ::
 
     f = features(x)                               as the encoder sees a row, missing values filled
-    f - B [1, given] = residual r                 least squares on the conditions; without any, r = f - mean
+    f - B [1, given] = residual r                 least squares on the conditions; without any, r = f - mean;
+                                                  with some, r = 0 where a value is missing
     covariance of r = V L V^T                     the largest ``latent`` eigenvalues
     z = L^-1/2 V^T r                              encoder: codes are uncorrelated and of unit variance
     f' = V L^1/2 z + B [1, given]                 decoder: their prior is the standard normal
@@ -64,8 +65,7 @@ class Rest(nn.Module):
         self.widths = [features.values_width * cells, features.columns * cells, given]
         self.told = nn.Linear(given, self.widths[0])
         started(self.told, 1.0)
-        owner = (features.owner.unsqueeze(1) * cells + torch.arange(cells)).flatten()
-        self.register_buffer("owner", owner, persistent=False)
+        self.register_buffer("owner", features.owners(cells), persistent=False)
 
     def forward(self, seen: Float[Tensor, "n features+flags+given"]) -> Float[Tensor, "n features"]:
         features, missing, given = seen.split(self.widths, 1)

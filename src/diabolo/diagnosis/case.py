@@ -106,9 +106,7 @@ class Case:
     @cached_property
     def spectrum(self) -> Spectrum:
         """The principal components of the training rows, less what given columns explain."""
-        cells = torch.arange(math.prod(self.schema.grid))
-        owner = (self._features.owner.unsqueeze(1) * len(cells) + cells).flatten()
-        return Spectrum.of(self.features(self.train), owner)
+        return Spectrum.of(self.features(self.train), self._features.owners(math.prod(self.schema.grid)))
 
     @cached_property
     def restored(self) -> Float[Tensor, "m"]:

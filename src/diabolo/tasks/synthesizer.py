@@ -171,7 +171,7 @@ class Synthesizer(Task):
 
     def _drawn(self, n: int, known: Tensor | None = None) -> Drawn:
         """Codes from the prior, and the conditions that they are drawn under."""
-        x = self.conditions_.draw(n, known) if self.preparation_.schema_.conditional else None
+        x = None if self.conditions_ is None else self.conditions_.draw(n, known)
         return self._prior(n, x), x
 
     def _likely(self, n: int, known: Tensor) -> Drawn:
@@ -231,7 +231,8 @@ class Synthesizer(Task):
         outputs(self.autoencoder_, self._codes(first), first)  # says so where there is no one code
         rows, judged = drawn(train, LEARNED, self.seed_), next(held_out.ordered(TRIALS)).x
         some = drawn(train, PATTERNS, self.seed_)
-        self.conditions_ = Conditions.of(self.preparation_.schema_, some, complete=not self.gaps)
+        schema = self.preparation_.schema_
+        self.conditions_ = Conditions.of(schema, some, complete=not self.gaps) if schema.conditional else None
         self.prior_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "fitted" else None
         self._linear_prior = self._gaussians(self.linear_, rows, judged)
         self.patterns_ = some.x.isnan() if self.gaps else torch.empty(0).bool()
@@ -292,14 +293,15 @@ class Synthesizer(Task):
         prior: Mapping[str, Tensor] = {}
         if self.prior_ is not None:
             prior = self.prior_.state_dict() if isinstance(self.prior_, Autoregressive) else self.prior_.state()
-        parts = {"prior": prior, "conditions": self.conditions_.state(self.preparation_.schema_)}
+        conditions = {} if self.conditions_ is None else self.conditions_.state(self.preparation_.schema_)
+        parts = {"prior": prior, "conditions": conditions}
         kept = {f"{part}.{name}": each for part, held in parts.items() for name, each in held.items()}
         return {"patterns": self.patterns_} | kept
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         schema, bottleneck = self.preparation_.schema_, self.autoencoder_.bottleneck
         prior, shape = part(state, "prior"), schema.shape
-        self.conditions_ = Conditions.restored(part(state, "conditions"), schema)
+        self.conditions_ = Conditions.restored(part(state, "conditions"), schema) if schema.conditional else None
         if self.prior == "own":
             self.prior_ = None
         elif isinstance(bottleneck, Discrete):
