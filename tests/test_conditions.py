@@ -400,7 +400,7 @@ def test_the_command_line_and_the_report(verb: str, tmp_path: Path) -> None:
     made = run(app, ["report", str(model), data, "-o", str(page)])
     if verb in ("detect", "impute", "denoise"):
         assert made.exit_code == 0, made.output
-        assert "told" in page.read_text()
+        assert "told, not learned" in page.read_text()
 
 
 def test_errors_are_ours() -> None:
