@@ -15,6 +15,7 @@ from torch import Tensor
 from diabolo.checks import check_task, tasks
 from diabolo.checks.tasks import LAWS, Law, Subject, made_up
 from diabolo.errors import InvalidData, LawBroken
+from diabolo.networks import Given
 from diabolo.preparation import Preparation
 from diabolo.randomness import mix
 from diabolo.tasks import AnomalyDetector, Imputer
@@ -245,6 +246,22 @@ def test_partial_fit_with_a_mistake() -> None:
     assert "the first partial_fit" in broken(tasks.further_rows, Different())
     assert "nothing learned" in broken(tasks.further_rows, Ignoring())
     assert "a partial_fit of one row" in broken(tasks.further_rows, Choosy())
+
+
+def test_given_columns_that_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blaming(Careless):
+        def explain(self, X: Any) -> np.ndarray:
+            return super().explain(X) + 1
+
+    class Changing(Careless):
+        def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+            return super().run(batch.set_column(4, "site", pa.array(["north"] * len(batch))))
+
+    read = Given.forward
+    assert "1 nats of it in a score" in broken(tasks.conditions, Blaming())
+    assert "another value of it" in broken(tasks.conditions, Changing())
+    monkeypatch.setattr(Given, "forward", lambda self, x: (read(self, x)[0], 0 * read(self, x)[1]))
+    assert "0 nats more per row where it says another thing" in broken(tasks.conditions, Careless())
 
 
 def test_check_task_runs_every_law_and_names_the_task() -> None:

@@ -41,6 +41,7 @@ PAGES = (
     "embedding",
     "clustering",
     "synthesizing",
+    "conditions",
     "judging",
 )
 READ = ("README.md", *(f"docs/{page}.md" for page in PAGES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from diabolo.bottlenecks import Gaussian, Plain, Quantised
 from diabolo.checks import KINDS, Case, check_variant
 from diabolo.errors import DiaboloError, InvalidParameter, LawBroken
 from diabolo.likelihoods import Columnwise
-from diabolo.networks import Decoder, Encoder
+from diabolo.networks import Decoder, Encoder, Given
 from diabolo.params import Count, NonNegative
 from diabolo.schema import Schema
 from diabolo.variants import VAE, Deep, Vanilla
@@ -185,6 +185,24 @@ def test_trip_that_breaks_a_law(
     assert found in broken(law, Vanilla)
 
 
+@pytest.mark.parametrize(
+    "name, change, found",
+    [
+        ("whole", lambda whole: lambda self, learned, x: whole(self, learned, x) + 1, "an error that is not 0"),
+        ("whole", lambda whole: lambda self, learned, x: whole(self, learned, x.roll(1, 0)), "corrupted value"),
+        ("forward", lambda read: lambda self, x: (read(self, x)[0], 0 * read(self, x)[1]), "whatever is given"),
+    ],
+)
+def test_given_columns_that_are_not_told(
+    name: str, change: Callable[..., Any], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    law, case = checks.given_columns_are_told, Case(Vanilla(), "conditional table", KINDS["conditional table"])
+    law(case)
+    monkeypatch.setattr(Given, name, change(getattr(Given, name)))
+    with pytest.raises(LawBroken, match=found):
+        law(case)
+
+
 def test_missing_values_that_poison_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classic: errors computed on NaN and masked afterwards give gradients of NaN."""
 
@@ -234,7 +252,7 @@ def test_penalty_that_forgets_the_encoder() -> None:
 def test_check_variant_runs_every_law_and_names_the_data() -> None:
     with pytest.raises(DiaboloError, match="on the image"):
         check_variant(with_bottleneck(lambda: AlwaysDrawn(8))(), kinds=["image"])
-    with pytest.raises(InvalidParameter, match="row, image, sequence, mixed table"):
+    with pytest.raises(InvalidParameter, match="row, image, sequence, mixed table, conditional table"):
         check_variant(Vanilla(), kinds=["audio"])
 
 

@@ -17,7 +17,8 @@ from diabolo.checks.tasks import Subject, made_up
 from diabolo.errors import InvalidParameter, LawBroken
 from diabolo.priors import Autoregressive
 from diabolo.schema import numbers
-from diabolo.tasks.synthesizer import _nameless, turning
+from diabolo.tasks.conditions import nameless
+from diabolo.tasks.synthesizer import turning
 from diabolo.variants import FSQ, LFQ, RQVAE, VAE, VQVAE, Linear, Vanilla, Variant
 
 
@@ -154,7 +155,7 @@ def test_a_category_that_was_never_seen_cannot_be_given() -> None:
 
 
 def test_no_number_is_a_category_without_name() -> None:
-    assert not _nameless(numbers(2).columns, torch.tensor([[-1.0, 0.0]])).any()
+    assert not nameless(numbers(2).columns, torch.tensor([[-1.0, 0.0]])).any()
 
 
 def test_codes_can_be_added_up() -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch.distributions import Distribution
 from diabolo.errors import InvalidParameter
 from diabolo.networks import turns
 from diabolo.networks.features import missing
+from diabolo.networks.given import Given
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -158,9 +159,14 @@ class Autoencoder(nn.Module):
     ``turns``, one whole number per value of a row, makes it an autoencoder of hidden values: a value is judged only
     while it is hidden. In training the corruption hides; in evaluation every value is hidden in its turn, together
     with those of the same number, so that nll is the sum of ``-log p(value | the values of other turns)``.
+
+    Everything is ``p(x | given)`` where there are conditions (Sohn, Lee and Yan, 2015, NeurIPS): they are passed as
+    ``given`` beside rows of the learned columns, or are columns of the rows (:meth:`reading`). Then rows go in and come
+    out whole, and a given column is never corrupted, hidden or judged: its error is 0, its best value what it is.
     """
 
     turns: Tensor | None
+    conditions: Given | None
 
     def __init__(
         self,
@@ -183,6 +189,20 @@ class Autoencoder(nn.Module):
         self.penalties = nn.ModuleList(penalties)
         self.bound = bound
         self.register_buffer("turns", turns, persistent=False)
+        self.register_module("conditions", None)
+
+    def reading(self, conditions: Given | None) -> Self:
+        """Itself, from now on of rows that hold their conditions as columns."""
+        self.conditions = conditions
+        return self
+
+    def apart(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The learned columns of rows, and their conditions; what comes with ``given`` is apart already."""
+        return (x, given) if given is not None or self.conditions is None else self.conditions(x)
+
+    def whole(self, learned: Tensor, x: Tensor | None) -> Float[Tensor, "n *features"]:
+        """Values of the learned columns beside the given columns of ``x``, if there are any."""
+        return learned if self.conditions is None or x is None else self.conditions.whole(learned, x)
 
     def forward(
         self,
@@ -194,6 +214,8 @@ class Autoencoder(nn.Module):
 
         By default that is ``x`` itself, corrupted in training mode; the sampling happens in training mode only.
         """
+        if given is None and self.conditions is not None:
+            return self._whole_trip(x, seen)
         if seen is None and self.turns is not None and not self.training:
             return self._in_turns(x, self.turns, given)
         if seen is None:
@@ -208,7 +230,7 @@ class Autoencoder(nn.Module):
 
     def losses(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> dict[str, Float[Tensor, "n"]]:
         """Every cost of every row in nats: ``nll``, the costs of the code and, in training, the penalties."""
-        trip = self(x, given)
+        trip = self(*self.apart(x, given))
         costs = {"nll": trip.nll, **trip.code.costs}
         if self.training:
             costs |= {penalty.name: penalty(self, trip) for penalty in self.penalties}
@@ -216,10 +238,12 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> Code:
         """The code of each row."""
-        return self.bottleneck(self.encoder(x, given))
+        return self.bottleneck(self.encoder(*self.apart(x, given)))
 
     def best(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> Float[Tensor, "n *features"]:
         """What the autoencoder would put in place of each value."""
+        if given is None and self.conditions is not None:
+            return self.conditions.whole(self.best(*self.conditions(x)), x)
         told = self.likelihood.best(self(x, given).output)
         if self.turns is None:
             return told
@@ -230,9 +254,16 @@ class Autoencoder(nn.Module):
         return self.likelihood(self.decoder(z, given))
 
     def sample(self, n: int, given: Tensor | None = None) -> Float[Tensor, "n *features"]:
-        """New rows: a code from the prior, then values from the likelihood."""
+        """New rows, of learned columns: a code from the prior, then values from the likelihood."""
         grid = getattr(self.decoder, "grid", ()) if self.bottleneck.grid else ()
         return self.decode(self.bottleneck.sample(n, grid), given).sample()
+
+    def _whole_trip(self, x: Tensor, seen: Tensor | None) -> Reconstruction:
+        """A trip of rows that hold their conditions, which cost nothing."""
+        learned, given = self.apart(x)
+        trip: Reconstruction = self(learned, given, None if seen is None else self.apart(seen)[0])
+        seen, errors = self.whole(trip.seen, x), self.whole(trip.errors, torch.zeros_like(x))
+        return replace(trip, x=x, observed=here(x), seen=seen, errors=errors)
 
     def _in_turns(self, x: Tensor, turn: Tensor, given: Tensor | None) -> Reconstruction:
         """Every value while it is hidden; the code and its costs are means over the turns."""

@@ -440,9 +440,11 @@ def _learned(task: Task, output: Path) -> str:
     aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
     found = "".join(f"Found {finding}\n" for finding in task.diagnose())
     verdict = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
-    read, some = {column.source for column in schema.columns}, f"1000 -o new.{'parquet' if schema.grid else 'csv'}"
+    read = {column.source for column in schema.columns if not column.given}
+    under = f", given {' and '.join(schema.told)}," if schema.conditional else ""
+    some = f"1000 -o new.{'parquet' if schema.grid else 'csv'}"
     return (
-        f"Learned {count(len(read), 'column')} in {count(len(task.history_), 'epoch')}.{aside}\n"
+        f"Learned {count(len(read), 'column')}{under} in {count(len(task.history_), 'epoch')}.{aside}\n"
         f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
         f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
         f"{told['difference']:.2g} +- {told['error']:.2g} on {count(told['rows'], 'held-out row')}\n"

@@ -126,11 +126,12 @@ def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> bool:
     if back.bias.any():
         return False
     batch = drawn(batches, DRAWN, seed)
-    features = autoencoder.encoder.features(batch.x).flatten(1)  # type: ignore[operator]
+    x, given = autoencoder.apart(batch.x, batch.given)
+    features = autoencoder.encoder.features(x).flatten(1)  # type: ignore[operator]
     back.bias.copy_(geometric_median(features, batch.weights))
     middle: Tensor = back.bias
-    if isinstance(reading[0], Conditions) and batch.given is not None:
-        middle = geometric_median(batch.given, batch.weights)
+    if isinstance(reading[0], Conditions) and given is not None:
+        middle = geometric_median(given, batch.weights)
     there.bias.sub_(there.weight[:, : len(middle)] @ middle)
     return True
 

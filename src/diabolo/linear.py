@@ -3,7 +3,8 @@ r"""The linear autoencoder, solved in closed form: principal components, without
 ::
 
     f = features(x)                               as the encoder sees a row, missing values filled
-    f - B [1, given] = residual r                 least squares on the conditions; without any, r = f - mean
+    f - B [1, given] = residual r                 least squares on the conditions; without any, r = f - mean;
+                                                  with some, r = 0 where a value is missing
     covariance of r = V L V^T                     the largest ``latent`` eigenvalues
     z = L^-1/2 V^T r                              encoder: codes are uncorrelated and of unit variance
     f' = V L^1/2 z + B [1, given]                 decoder: their prior is the standard normal
@@ -16,17 +17,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batch, Batches
+from diabolo.batches import Batches
 from diabolo.errors import InvalidData
 from diabolo.likelihoods import Columnwise
 from diabolo.networks import Decoder, Encoder, Features
 from diabolo.networks.dense import started
 from diabolo.schema import Schema
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 SIZE = 8192  # rows per batch
 WIDE = 1024  # features from which a covariance matrix costs more than walking over the rows again
@@ -34,6 +39,7 @@ FEW = 2048  # rows whose products with one another cost less than walking over t
 CELLS = 2**24  # values looked at for the scales of the residuals
 PASSES = 8  # walks over the rows that the leading eigenvectors of a wide covariance take
 SPARE = 16  # vectors more than asked for in these walks, so that the last ones asked for converge
+LEAST = 0.05  # of the spread of numbers, that conditions are taken to leave
 NEGLIGIBLE = 1e-10  # of the largest eigenvalue: variance that is rounding
 
 
@@ -49,6 +55,23 @@ class Link(nn.Module):
         return likelihood.link(seen.values(features))
 
 
+class Rest(nn.Module):
+    """Features less what conditions explain of them. Of a missing value nothing is left: it is what they say."""
+
+    owner: Tensor
+
+    def __init__(self, features: Features, cells: int, given: int) -> None:
+        super().__init__()
+        self.widths = [features.values_width * cells, features.columns * cells, given]
+        self.told = nn.Linear(given, self.widths[0])
+        started(self.told, 1.0)
+        self.register_buffer("owner", features.owners(cells), persistent=False)
+
+    def forward(self, seen: Float[Tensor, "n features+flags+given"]) -> Float[Tensor, "n features"]:
+        features, missing, given = seen.split(self.widths, 1)
+        return (features - self.told(given)) * (1 - missing.index_select(1, self.owner))
+
+
 def mirror(schema: Schema, latent: int, likelihood: Columnwise) -> tuple[Encoder, Decoder]:
     r"""One matrix to ``latent`` numbers and one back to the features, with the likelihood's link behind it.
 
@@ -60,12 +83,13 @@ def mirror(schema: Schema, latent: int, likelihood: Columnwise) -> tuple[Encoder
     >>> decoder(encoder(torch.zeros(3, 4))).shape
     torch.Size([3, 4])
     """
-    features = Features(schema)
-    wide = features.width * math.prod(schema.grid)
-    there = started(nn.Linear(wide + schema.given, latent), 1.0)
+    features, cells = Features(schema, flags=schema.given > 0), math.prod(schema.grid)
+    wide = features.values_width * cells
+    there = started(nn.Linear(wide, latent), 1.0)
     back = started(nn.Linear(latent + schema.given, wide), 1.0)
-    encoder = Encoder(features, nn.Sequential(there), schema.given, flat=bool(schema.grid))
-    shape = [nn.Unflatten(1, (features.width, *schema.grid))] if schema.grid else []
+    layers = [*([Rest(features, cells, schema.given)] if schema.given else []), there]
+    encoder = Encoder(features, nn.Sequential(*layers), schema.given, flat=bool(schema.grid))
+    shape = [nn.Unflatten(1, (features.values_width, *schema.grid))] if schema.grid else []
     return encoder, Decoder(nn.Sequential(back, *shape, Link(features, likelihood)), schema.given)
 
 
@@ -78,12 +102,15 @@ def solve(autoencoder: Autoencoder, batches: Batches) -> None:
     explain every row alike. Codes that the data do not need stay 0. Raises InvalidData without rows.
     """
     autoencoder.eval()
-    rows = Residuals(autoencoder.encoder, batches)  # type: ignore[arg-type]
+    rows = Residuals(autoencoder, batches)
     there: nn.Linear = autoencoder.encoder.layers[-1]  # type: ignore[assignment, index]
     back: nn.Linear = autoencoder.decoder.layers[0]  # type: ignore[assignment, index]
     variance, axes = rows.components(min(there.out_features, rows.width - 1))
     kept = variance > NEGLIGIBLE * variance.sum()
-    _write(there, back, rows.trend, axes[:, kept] * variance[kept].rsqrt(), axes[:, kept] * variance[kept].sqrt())
+    first: nn.Module = autoencoder.encoder.layers[0]  # type: ignore[assignment, index]
+    rest = first.told if isinstance(first, Rest) else None
+    encode, decode = axes[:, kept] * variance[kept].rsqrt(), axes[:, kept] * variance[kept].sqrt()
+    _write((rest, there, back), rows.trend, encode, decode)
     _solve_likelihood(autoencoder, batches)
 
 
@@ -93,14 +120,15 @@ class Residuals:
     ``trend`` (1 + given, width) holds the coefficients of [1, given]; without conditions it is the mean.
     """
 
-    def __init__(self, encoder: Encoder, batches: Batches) -> None:
-        self.encoder, self.batches = encoder, batches
+    def __init__(self, autoencoder: Autoencoder, batches: Batches) -> None:
+        self.autoencoder, self.batches = autoencoder, batches
+        self.encoder: Encoder = autoencoder.encoder  # type: ignore[assignment]
         self.count, self.moments = self._add_up()
-        design = 1 + encoder.given
+        design = 1 + self.encoder.given
         self.width = self.moments.shape[1] - design
         self.weight = self.moments[0, 0]
         across = self.moments[:design]
-        self.trend = torch.linalg.pinv(across[:, :design], hermitian=True) @ across[:, design:]
+        self.trend = coefficients(across[:, :design], across[:, design:])
 
     def components(self, count: int) -> tuple[Tensor, Tensor]:
         """The ``count`` largest variances (count,), falling, and their directions (width, count)."""
@@ -164,11 +192,52 @@ class Residuals:
     def _walk(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """[1, given], features and weight (as a column) of each batch."""
         for batch in self.batches.ordered(SIZE):
-            features = self.encoder.features(batch.x).flatten(1).double()
+            x, given = self.autoencoder.apart(batch.x, batch.given)
+            features = self.encoder.features.filled(x).flatten(1).double()
             ones = features.new_ones(len(features), 1)
             weight = ones if batch.weight is None else batch.weight.double().view(-1, 1)
-            design = ones if not self.encoder.given else torch.cat((ones, _conditions(batch)), 1)
+            design = ones if not self.encoder.given else torch.cat((ones, _conditions(given)), 1)
             yield design, features, weight
+
+
+def coefficients(design: Tensor, across: Tensor) -> Tensor:
+    """The least-squares coefficients of [1, given], from its products with itself and with what is to be explained."""
+    return torch.linalg.pinv(design, hermitian=True) @ across
+
+
+class Trend:
+    """What conditions explain of other numbers: ``[1, given] B``, least squares; and how much they leave.
+
+    ``table`` (1 + given + 1, width) holds B, and below it for each number the share of its spread that is left,
+    ``sqrt(1 - R^2)``, at least 0.05.
+
+    >>> given = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> Trend.learn(given, 3 * given + 1).rest(given, 3 * given).round(decimals=3).flatten().tolist()
+    [-20.0, -20.0, -20.0]
+    """
+
+    def __init__(self, table: Tensor) -> None:
+        self.table = table
+
+    @classmethod
+    def learn(cls, given: Tensor, values: Tensor, weight: Tensor | None = None) -> Trend:
+        """From conditions (n, given) and what goes with them (n, width); rows of more weight count for more."""
+        design, values = _design(given).double(), values.double()
+        share = torch.ones_like(design[:, :1]) if weight is None else weight.double().unsqueeze(1)
+        share = share / share.sum()
+        found = coefficients((share * design).T @ design, (share * design).T @ values)
+        left = (share * (values - design @ found).square()).sum(0)
+        whole = (share * (values - (share * values).sum(0)).square()).sum(0)
+        kept = torch.where(whole > 0, left / whole, 1.0).sqrt().clamp(LEAST, 1.0)
+        return cls(torch.cat((found, kept.unsqueeze(0))).float())
+
+    def rest(self, given: Tensor, values: Tensor) -> Tensor:
+        """The values less what the conditions explain, of the spread that they had with it."""
+        return torch.addmm(values, _design(given), self.table[:-1], alpha=-1) / self.table[-1]
+
+
+def _design(given: Tensor) -> Tensor:
+    return torch.cat((torch.ones_like(given[:, :1]), given), 1)
 
 
 def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,20 +246,29 @@ def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return values, vectors
 
 
-def _conditions(batch: Batch) -> Tensor:
-    if batch.given is None:
+def _conditions(given: Tensor | None) -> Tensor:
+    if given is None:
         raise InvalidData("This model reads conditions. Got none: pass given with the rows.")
-    return batch.given.double()
+    return given.double()
 
 
-def _write(there: nn.Linear, back: nn.Linear, trend: Tensor, encode: Tensor, decode: Tensor) -> None:
-    """Set both layers so that the code is ``encode^T (f - trend)`` and the output ``decode z + trend``."""
-    codes, latent, width = encode.shape[1], there.out_features, len(encode)
+def _write(
+    layers: tuple[nn.Linear | None, nn.Linear, nn.Linear], trend: Tensor, encode: Tensor, decode: Tensor
+) -> None:
+    """Set the layers so that the code is ``encode^T (f - trend)`` and the output ``decode z + trend``.
+
+    The first is what conditions explain; without any, what is explained is the mean, which is the encoder's own offset.
+    """
+    rest, there, back = layers
+    codes, latent = encode.shape[1], there.out_features
     for each in (*there.parameters(), *back.parameters()):
         each.zero_()
-    there.weight[:codes, :width] = encode.T.float()
-    there.weight[:codes, width:] = -(encode.T @ trend[1:].T).float()
-    there.bias[:codes] = -(encode.T @ trend[0]).float()
+    there.weight[:codes] = encode.T.float()
+    if rest is None:
+        there.bias[:codes] = -(encode.T @ trend[0]).float()
+    else:
+        rest.weight.copy_(trend[1:].T.float())
+        rest.bias.copy_(trend[0].float())
     back.weight[:, :codes] = decode.float()
     back.weight[:, latent:] = trend[1:].T.float()
     back.bias.copy_(trend[0].float())
@@ -201,8 +279,9 @@ def _solve_likelihood(autoencoder: Autoencoder, batches: Batches) -> None:
     outputs, rows, left = [], [], CELLS
     for batch in batches.shuffled(SIZE, 0, 0):
         batch = batch if batch.weight is None else batch[batch.weight > 0]
-        outputs.append(autoencoder(batch.x, batch.given).output)
-        rows.append(batch.x)
+        x, given = autoencoder.apart(batch.x, batch.given)
+        outputs.append(autoencoder(x, given).output)
+        rows.append(x)
         left -= batch.x.numel()
         if left <= 0:
             break

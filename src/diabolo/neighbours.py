@@ -11,11 +11,12 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
-from diabolo.networks import Features
+from diabolo.linear import Trend
+from diabolo.networks import Features, Given
 from diabolo.schema import Schema
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 ROUNDS = 8  # of k-means; more move the places by little
 GROUPS = 16  # the places are cut into as many groups; each gives its nearest place
@@ -36,7 +37,8 @@ class Neighbours:
     normal rows, at most one for two rows: a bounded memory of where normal rows are. Groups make the search one matrix
     product and one minimum (Sugiyama and Borgwardt, 2013; Chern et al., 2022, arXiv:2206.14286); the spread makes it
     local, as in the local outlier factor (Breunig et al., 2000). Rows are compared by the features a network would
-    see; a feature that is missing in a row is left out and the rest is scaled up.
+    see; a feature that is missing in a row is left out and the rest is scaled up. Where the schema has given columns,
+    rows are compared by what these do not explain of the features (see ``linear.Trend``), and add nothing themselves.
 
     ``places`` has shape (places, features), those of all cells of a grid; ``kept`` holds a real row near each of them.
 
@@ -53,10 +55,9 @@ class Neighbours:
         kept: Float[Tensor, "places columns *grid"],
         places: Float[Tensor, "places features"],
         scale: Float[Tensor, "places"] | None = None,
+        trend: Float[Tensor, "given features"] | None = None,
     ) -> None:
-        self.features = Features(schema)
-        widths = torch.tensor([column.width for column in schema.columns])
-        self.owner = torch.arange(len(schema.columns)).repeat_interleave(widths)
+        self.seen = Seen(schema, trend)
         self.groups = max(1, min(GROUPS, len(places) // 8))
         whole = len(places) // self.groups * self.groups
         self.kept, self.places = kept[:whole], places[:whole]
@@ -73,28 +74,34 @@ class Neighbours:
         seed: int = 0,
     ) -> Self:
         """At most ``count`` places from prepared normal rows, to which rows of more weight count for more."""
-        features = Features(schema)(rows).flatten(1).clamp(-FAR, FAR)
+        seen = Seen(schema)
+        features, _ = seen.learn(rows, weight)(rows)
         each = np.ones(len(rows)) if weight is None else weight.double().numpy()
         places = torch.from_numpy(centres(features.numpy(), each, min(count, max(1, len(rows) // 2)), seed))
         nearest = torch.cat([torch.cdist(block, features).argmin(1) for block in places.split(BLOCK)])
-        return cls(schema, rows[nearest], places)
+        return cls(schema, rows[nearest], places, trend=seen.trend)
+
+    @property
+    def trend(self) -> Float[Tensor, "given features"] | None:
+        """What the given columns explain; None where there are none."""
+        return self.seen.trend
 
     def __call__(self, x: Float[Tensor, "n columns *grid"]) -> Float[Tensor, "n"]:
         """The relative distance of each row."""
-        blocks = zip(*(each.split(BLOCK) for each in self._placed(x)), strict=True)
+        blocks = zip(*(each.split(BLOCK) for each in self.seen(x)), strict=True)
         return self._mean(torch.cat([self._least(self._squares(*block)) for block in blocks]))
 
     def nearest(self, x: Float[Tensor, "n columns *grid"], count: int) -> Int[Tensor, "n count"]:
         """Which places are nearest, nearest first."""
-        return self._squares(*self._placed(x)).topk(min(count, len(self.kept)), 1, largest=False).indices
+        return self._squares(*self.seen(x)).topk(min(count, len(self.kept)), 1, largest=False).indices
 
     def terms(self, x: Float[Tensor, "n columns *grid"]) -> Float[Tensor, "n columns *grid"]:
         """What each value adds to the squared distance from the nearest places."""
         near = self.nearest(x, NEAREST)
-        places, there = self._placed(x)
+        places, there = self.seen(x)
         squares = torch.where(there.unsqueeze(1), places.unsqueeze(1) - self.places[near], 0.0).square()
         parts = (squares / self.scale[near].square().unsqueeze(2)).mean(1).unflatten(1, (-1, *x.shape[2:]))
-        return torch.zeros_like(x).index_add_(1, self.owner, parts)
+        return torch.zeros_like(x).index_add_(1, self.seen.owner, parts)
 
     def _spread(self) -> Tensor:
         """The distance of each place from the others, and half as much again as is usual."""
@@ -137,11 +144,40 @@ class Neighbours:
         squares += (places * here).square().sum(1, keepdim=True)
         return squares * (places.shape[1] / here.sum(1, keepdim=True).clamp_min(0.5)) / self.scale.square()
 
-    def _placed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The features of rows, and which of them are there."""
+
+class Seen:
+    """What of rows is compared: features within bounds, less what given columns explain of them.
+
+    ``owner`` names the column of each feature, ``trend`` holds the table of a ``linear.Trend``, if there is one.
+    """
+
+    def __init__(self, schema: Schema, trend: Float[Tensor, "given features"] | None = None) -> None:
+        self.given = Given(schema) if schema.conditional else None
+        self.features = Features(schema if self.given is None else self.given.learned)
+        self.trend = trend
+        own = self.features.owner
+        self.owner = own if self.given is None else self.given.rest[own]
+
+    def learn(self, x: Float[Tensor, "n columns *grid"], weight: Float[Tensor, "n"] | None) -> Self:
+        """Itself, knowing what the given columns explain of these rows."""
+        if self.given is not None:
+            learned, told = self.given(x)
+            self.trend = Trend.learn(told, self._bounded(learned), weight).table
+        return self
+
+    def __call__(
+        self, x: Float[Tensor, "n columns *grid"]
+    ) -> tuple[Float[Tensor, "n features"], Bool[Tensor, "n features"]]:
+        """What is compared of each row, and which of it is there."""
         there = ~x.isnan()
-        there = there if self.features.plain else there.index_select(1, self.owner)
-        return self.features(x).clamp_(-FAR, FAR).flatten(1), there.flatten(1)
+        there = there if self.given is None and self.features.plain else there.index_select(1, self.owner)
+        if self.given is None or self.trend is None:
+            return self._bounded(x), there.flatten(1)
+        learned, told = self.given(x)
+        return Trend(self.trend).rest(told, self._bounded(learned)), there
+
+    def _bounded(self, x: Tensor) -> Tensor:
+        return self.features(x).clamp_(-FAR, FAR).flatten(1)
 
 
 def centres(points: np.ndarray, weight: np.ndarray, count: int, seed: int) -> np.ndarray:

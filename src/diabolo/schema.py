@@ -6,6 +6,8 @@ several. Everything above this file speaks of model columns; explanations are ad
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -21,7 +23,8 @@ class Column:
     A number is stored as ``(value - center) / scale``; a count as itself (``center`` and ``scale`` are those of
     ``log1p``); a boolean as 0 or 1; a category as its index in ``categories``, whose last entry is the place of
     every category not seen in fit. A missing value is NaN in all of them. ``step`` is the distance between neighbouring
-    values where a likelihood asks for a lattice, in the user's units like ``low`` and ``high``; else 0.
+    values where a likelihood asks for a lattice, in the user's units like ``low`` and ``high``; else 0. A column
+    that is ``given`` is told to the model, which makes everything else of a row given it.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Column:
     categories: tuple[str, ...] = ()
     missing: bool = False
     step: float = 0.0
+    given: bool = False
 
     @property
     def width(self) -> int:
@@ -49,7 +53,7 @@ class Schema:
 
     ``shape`` is ``(features,)`` for tables, ``(channels, time)`` for series, ``(channels, height, width)`` for
     images; axis 0 of it counts ``columns``. ``dropped`` maps a set-aside source to the reason. ``given`` is the width
-    of the conditions, 0 for none.
+    of conditions that are passed beside the rows, 0 for none; given columns are not counted.
     """
 
     columns: tuple[Column, ...]
@@ -67,6 +71,21 @@ class Schema:
     def missing(self) -> bool:
         """Whether a value was missing in fit."""
         return any(column.missing for column in self.columns)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether there are given columns."""
+        return any(column.given for column in self.columns)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The sources of the given columns."""
+        return tuple(dict.fromkeys(column.source for column in self.columns if column.given))
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of everything learned from the columns: equal data gives equal fingerprints."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

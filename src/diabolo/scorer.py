@@ -85,9 +85,11 @@ class _Reading:
     """From the user's numbers to those of the model, as ``Preparation`` does it."""
 
     def __init__(self, schema: Schema) -> None:
-        strange = [c.source for c in schema.columns if (c.kind, c.part) != ("number", "value")]
-        if strange or schema.grid or schema.given:
-            told = f"the column {strange[0]!r} is none" if strange else f"these are {schema.kind}s or have conditions"
+        conditional = schema.conditional or schema.given > 0
+        strange = [c.source for c in schema.columns if (c.kind, c.part) != ("number", "value") and not conditional]
+        if strange or schema.grid or conditional:
+            whole = "these have given columns" if conditional else f"these are {schema.kind}s"
+            told = f"the column {strange[0]!r} is none" if strange else whole
             fix = f", or, if it holds numbers, fit with likelihoods={{{strange[0]!r}: 'Normal'}}" if strange else ""
             raise InvalidParameter(
                 f"A scorer reads rows of numbers; {told}. Call anomaly_score with the whole table{fix}."

@@ -1,4 +1,4 @@
-"""The laws that every variant obeys, on rows, images, sequences and mixed tables; run them on your own.
+"""The laws that every variant obeys, on rows, images, sequences, mixed and conditional tables; run them on your own.
 
 A variant that obeys them trains with any trainer, saves, explains and imputes like those of the house. The laws find
 what usually goes wrong: a cost averaged over the batch, a score that is drawn, a codebook that nothing moves.
@@ -8,7 +8,7 @@ what usually goes wrong: a cost averaged over the batch, a score that is drawn, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import torch
@@ -36,11 +36,14 @@ MIXED = Schema(
     ),
     sources=("height", "income", "delay", "member", "letter", "visits"),
 )
+TOLD = ("height", "letter")
+CONDITIONAL = replace(MIXED, columns=tuple(replace(each, given=each.name in TOLD) for each in MIXED.columns))
 KINDS: Mapping[str, Schema] = {
     "row": numbers(6),
     "image": numbers(1, "image", (16, 16)),
     "sequence": numbers(2, "series", (12,)),
     "mixed table": MIXED,
+    "conditional table": CONDITIONAL,
 }
 
 
@@ -53,7 +56,7 @@ class Case:
     schema: Schema
 
     def rows(self, seed: int = 0) -> Tensor:
-        """Eight made-up rows of this kind; those of the mixed table lack some values."""
+        """Eight made-up rows of this kind; those of the mixed tables lack some values."""
         with seeded(seed, ROWS):
             x = torch.randn(ROWS, *self.schema.shape)
             for place, column in enumerate(self.schema.columns):
@@ -197,6 +200,24 @@ def missing_values_cost_nothing(case: Case) -> None:
         case.demand(not broken, missing_values_cost_nothing, f"numbers that are not finite in {', '.join(broken)}")
 
 
+def given_columns_are_told(case: Case) -> None:
+    """A given column costs nothing, is neither corrupted nor restored, and what it says changes the other costs."""
+    told = torch.tensor([column.given for column in case.schema.columns])
+    if not told.any():
+        return
+    x = case.rows()
+    for autoencoder in _both_modes(case):
+        with seeded(2):
+            trip = autoencoder(x)
+        case.demand(not trip.errors[:, told].any(), given_columns_are_told, "an error that is not 0")
+        case.demand(_equal(trip.seen[:, told], x[:, told]), given_columns_are_told, "a corrupted value")
+    with torch.no_grad():
+        best = autoencoder.best(x)
+    case.demand(_equal(best[:, told], x[:, told]), given_columns_are_told, "another value restored")
+    first, second = (_scores(autoencoder, each)["errors"] for each in (x, torch.where(told, x.roll(1, 0), x)))
+    case.demand(not torch.equal(first, second), given_columns_are_told, "the same costs whatever is given")
+
+
 def weights_round_trip(case: Case) -> None:
     """The weights loaded into a new build give the same bits."""
     trained, fresh = _trained(case).eval(), case.build(seed=9).eval()
@@ -215,6 +236,7 @@ LAWS: tuple[Law, ...] = (
     a_row_scores_alone,
     rows_do_not_leak,
     missing_values_cost_nothing,
+    given_columns_are_told,
     weights_round_trip,
 )
 
@@ -329,6 +351,10 @@ def _total(costs: Mapping[str, Tensor]) -> Tensor:
 
 def _copied(autoencoder: Autoencoder) -> dict[str, Tensor]:
     return {name: each.clone() for name, each in autoencoder.state_dict().items()}
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return torch.allclose(first, second, 0.0, 0.0, equal_nan=True)
 
 
 def _finite(x: Tensor) -> bool:

@@ -37,9 +37,10 @@ class Subject:
 
     task: Task
 
-    def fitted(self, rows: Any, sample_weight: Any = None, seed: int = 0) -> Task:
+    def fitted(self, rows: Any, sample_weight: Any = None, seed: int = 0, **parameters: Any) -> Task:
         """A clone, fitted to ``rows``."""
-        return clone(self.task).set_params(random_state=seed).fit(rows, sample_weight=sample_weight)
+        task = clone(self.task).set_params(random_state=seed, **parameters)
+        return task.fit(rows, sample_weight=sample_weight)
 
     @cached_property
     def usual(self) -> Task:
@@ -113,6 +114,15 @@ def made_up(rows: int = ROWS, seed: int = 0) -> pa.Table:
     }
     gaps = np.arange(rows) % 11 == 7
     return pa.table({name: pa.array(each, mask=gaps if name == "heat" else None) for name, each in columns.items()})
+
+
+def shifted(rows: int = 5 * ROWS, seed: int = 0) -> pa.Table:
+    """The same table, in which flow and power are higher by some standard deviations from site to site."""
+    table = made_up(rows, seed)
+    place = np.array(["north", "south", "west"]).searchsorted(np.asarray(table["site"]))
+    for name, step in (("flow", 8.0), ("power", 24.0)):
+        table = table.set_column(table.column_names.index(name), name, pa.array(np.asarray(table[name]) + step * place))
+    return table
 
 
 def drawn(rows: int = ROWS, seed: int = 0) -> pa.Table:
@@ -304,6 +314,25 @@ def further_rows(subject: Subject) -> None:
     subject.refuses(lambda: begun.partial_fit(other), further_rows, "a missing column", "power")
 
 
+def conditions(subject: Subject) -> None:
+    """A given column is told: rows cost less where it says the truth, and it comes back as it was and is not blamed."""
+    with subject.accepting(conditions, "a fit with a given column"):
+        task = subject.fitted(shifted(), given=("site",))
+    rows = shifted(37, seed=1)
+    sites = rows["site"].combine_chunks()
+    lie = {"north": "west", "south": "north", "west": "south"}
+    other = rows.set_column(4, "site", pa.array([lie[each] for each in sites.to_pylist()]))
+    gain = float((task.costs(other) - task.costs(rows)).mean())
+    subject.demand(gain > 0, conditions, f"{gain:.3g} nats more per row where it says another thing")
+    said = told(task, rows)
+    subject.demand(task.draws or said["site"] == sites, conditions, "another value of it")
+    subject.same(said.slice(0, 1), told(task, rows.slice(0, 1)), conditions, "for a row alone", within=ROUNDING)
+    if hasattr(task, "explain"):
+        blamed = task.explain(rows)[:, task.explained_names_.index("site")]
+        subject.demand(not blamed.any(), conditions, f"{np.abs(blamed).max():.3g} nats of it in a score")
+    _demand_finite(subject, task, rows, conditions)
+
+
 def grids(subject: Subject) -> None:
     """Images are rows too: answers are finite, the same for a row alone and once loaded, and parts add up."""
     rows = drawn()
@@ -337,6 +366,7 @@ LAWS: tuple[Law, ...] = (
     weights_count_rows,
     contributions_add_up,
     further_rows,
+    conditions,
     grids,
 )
 

@@ -15,7 +15,8 @@ from diabolo.autoencoder import Autoencoder, Reconstruction
 from diabolo.batches import Batches
 from diabolo.bottlenecks import Discrete
 from diabolo.diagnosis.spectrum import Spectrum
-from diabolo.networks import Features, turns
+from diabolo.linear import Trend
+from diabolo.networks import Features, Given, turns
 from diabolo.networks.dense import REACH
 from diabolo.randomness import mix
 from diabolo.schema import Schema
@@ -104,8 +105,8 @@ class Case:
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        """The principal components of the training rows."""
-        return Spectrum.learned(self._features, self.train)
+        """The principal components of the training rows, less what given columns explain."""
+        return Spectrum.of(self.features(self.train), self._features.owners(math.prod(self.schema.grid)))
 
     @cached_property
     def restored(self) -> Float[Tensor, "m"]:
@@ -118,13 +119,15 @@ class Case:
 
     def apart(self, x: Float[Tensor, "n *features"], features: Float[Tensor, "n width"]) -> Float[Tensor, "n"]:
         """The same from features."""
-        there = (~x.isnan().index_select(1, self._features.owner) & self._real).flatten(1)
+        there = (~self._given(x)[0].isnan().index_select(1, self._features.owner) & self._real).flatten(1)
         squares = torch.where(there, (self.features(x) - features).square(), 0.0)
         return squares.sum(1) / there.sum(1).clamp_min(1)
 
     def features(self, x: Float[Tensor, "n *features"]) -> Float[Tensor, "n width"]:
-        """The numbers that networks see of each row, those of a grid in one line."""
-        return self._features.filled(x).flatten(1)
+        """The numbers that networks see of each row, those of a grid in one line, less what given columns explain."""
+        learned, told = self._given(x)
+        seen = self._features.filled(learned).flatten(1)
+        return seen if self._trend is None else self._trend.rest(told, seen)
 
     @property
     def has_numbers(self) -> bool:
@@ -133,12 +136,24 @@ class Case:
 
     @cached_property
     def _features(self) -> Features:
-        return Features(self.schema, reach=REACH)
+        return Features(self._given.learned, reach=REACH)
+
+    @cached_property
+    def _given(self) -> Given:
+        return Given(self.schema)
+
+    @cached_property
+    def _trend(self) -> Trend | None:
+        """What given columns explain of the training rows."""
+        if not self._given.width:
+            return None
+        learned, told = self._given(self.train)
+        return Trend.learn(told, self._features.filled(learned))
 
     @cached_property
     def _real(self) -> Tensor:
         """Which features are those of numbers and counts, to meet (n, width, *grid)."""
-        real = torch.tensor([column.kind in ("number", "count") for column in self.schema.columns])
+        real = torch.tensor([column.kind in ("number", "count") for column in self._given.learned.columns])
         return real[self._features.owner].view(-1, *[1] * len(self.schema.grid))
 
 

@@ -89,7 +89,7 @@ def outlying(case: Case) -> Finding | None:
 
 def _is_open(case: Case, column: Column) -> bool:
     """Whether nobody has yet looked for the likelihood that suits: in a table the preparation has."""
-    return column.part == "value" and (bool(case.schema.grid) or column.source in case.chosen)
+    return column.part == "value" and not column.given and (bool(case.schema.grid) or column.source in case.chosen)
 
 
 def _asked(column: Column, prepared: Tensor, grid: bool) -> tuple[str, str] | None:

@@ -59,8 +59,7 @@ class Spectrum:
     def learned(cls, features: Features, x: Float[Tensor, "n *columns"]) -> Spectrum:
         """The components of what ``features`` sees of prepared rows, those of a grid in one line."""
         seen = features.filled(x)
-        cells = seen[0, 0].numel()
-        return cls.of(seen.flatten(1), (features.owner.unsqueeze(1) * cells + torch.arange(cells)).flatten())
+        return cls.of(seen.flatten(1), features.owners(seen[0, 0].numel()))
 
     def explained(self, count: int) -> float:
         """The share of the variance that lies in the first ``count`` directions."""

@@ -64,8 +64,9 @@ def fidelity(autoencoder: Autoencoder, rows: Batches) -> Fidelity:
 def _walk(autoencoder: Autoencoder, rows: Batches) -> Iterator[tuple[Tensor, ...]]:
     """Of each batch: uses of each atom; count, sum and squares of each value; squared errors."""
     for batch in rows.ordered(SIZE):
-        trip = autoencoder(batch.x, batch.given)
-        x = batch.x.nan_to_num(0.0).double()
+        x, given = autoencoder.apart(batch.x, batch.given)
+        trip = autoencoder(x, given)
+        x = x.nan_to_num(0.0).double()
         away = torch.where(trip.observed, autoencoder.likelihood.best(trip.output) - x, 0.0)
         uses = trip.code.z.ne(0).sum(0)
         yield uses, trip.observed.sum(0), x.sum(0), x.square().sum(0), away.square().sum(0)
@@ -92,10 +93,10 @@ def atoms(autoencoder: Autoencoder, schema: Schema | None = None) -> Float[np.nd
 
 
 def _scales(schema: Schema) -> Tensor:
-    if any(column.kind != "number" for column in schema.columns):
+    if any(column.kind != "number" for column in schema.columns if not column.given):
         raise InvalidParameter("Only atoms of numbers have units. Leave out the schema for atoms in prepared units.")
-    each = torch.tensor([column.scale for column in schema.columns])
-    return each.view(-1, *[1] * len(schema.grid)).expand(schema.shape).flatten()
+    each = torch.tensor([column.scale for column in schema.columns if not column.given])
+    return each.view(-1, *[1] * len(schema.grid)).expand(-1, *schema.grid).flatten()
 
 
 def mean_max_cosine(truth: Float[np.ndarray, "m width"], found: Float[np.ndarray, "latent width"]) -> float:

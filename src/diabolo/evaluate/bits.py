@@ -66,8 +66,8 @@ def compression(
     columns that it set aside, and how to round are known to both sides and are not counted.
 
     Raises InvalidParameter for a model without a likelihood of whole rows (its code must be drawn, see
-    ``importance_bound``) or a missing precision, InvalidData for missing values and columns that several numbers stand
-    for, such as dates.
+    ``importance_bound``) or with given columns, and for a missing precision; InvalidData for missing values and columns
+    that several numbers stand for, such as dates.
 
     >>> from diabolo import Embedder, Trainer
     >>> t = np.random.default_rng(0).normal(size=(600, 1)) @ np.ones((1, 4))
@@ -90,6 +90,8 @@ def compression(
 
 
 def _check(x: Tensor, columns: tuple[Column, ...]) -> None:
+    if told := [column.source for column in columns if column.given]:
+        raise InvalidParameter(f"The model is told the column {told[0]!r}, of which it has no bits. Fit without given.")
     if not len(x):
         raise InvalidData("There are no rows to count the bits of.")
     if x.isnan().any():

@@ -48,6 +48,7 @@ def importance_bound(
     autoencoder.eval()
     try:
         with torch.inference_mode():
+            x, given = autoencoder.apart(x, given)
             h, rows = autoencoder.encoder(x, given), Batch(x, given=given)
             places = [slice(row, row + 1) for row in range(len(x))]
             seeds = [mix(seed, own) for own in contents(x).tolist()]

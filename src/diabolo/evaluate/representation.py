@@ -9,6 +9,7 @@ import numpy as np
 from diabolo.errors import InvalidData
 from diabolo.evaluate.estimates import Estimate, estimates
 from diabolo.evaluate.scores import column
+from diabolo.networks import Features
 
 if TYPE_CHECKING:
     from diabolo.tasks.task import Task
@@ -107,7 +108,7 @@ def copying(
 def _points(task: Task, rows: Any) -> np.ndarray:
     """Rows as places whose distances mean something: standardised numbers, a 0 or 1 per category."""
     x = task.preparation_.transform(task.rows(rows))
-    return task.linear_.encoder.features(x).flatten(1).numpy()  # type: ignore[operator]
+    return Features(task.preparation_.schema_)(x).flatten(1).numpy()
 
 
 def _classes(labels: Any) -> np.ndarray:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from diabolo.networks import convolutional, dense, transformer
 from diabolo.networks.dense import PLAIN, Decoder, Encoder, Layers
 from diabolo.networks.features import Features
+from diabolo.networks.given import Given
 from diabolo.schema import Schema
 
-__all__ = ["Decoder", "Encoder", "Features", "Layers", "convolutional", "dense", "mirror", "transformer"]
+__all__ = ["Decoder", "Encoder", "Features", "Given", "Layers", "convolutional", "dense", "mirror", "transformer"]
 
 
 def mirror(

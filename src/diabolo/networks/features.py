@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from diabolo.schema import Schema
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 KINDS = ("number", "boolean", "count", "category")
 INFINITE = float("inf")
@@ -70,6 +70,10 @@ class Features(nn.Module):
         """The features without flags; ``owner`` names the column of each."""
         filled = x.nan_to_num(0.0, INFINITE, -INFINITE) if self.plain else self._of_kinds(x)
         return filled if self.reach == INFINITE else filled.clamp(-self.reach, self.reach)
+
+    def owners(self, cells: int) -> Int[Tensor, "features"]:
+        """``owner`` of the features without flags where a grid of so many ``cells`` is laid out in one line."""
+        return (self.owner.unsqueeze(1) * cells + torch.arange(cells, device=self.owner.device)).flatten()
 
     def values(self, features: Float[Tensor, "n width *grid"]) -> Float[Tensor, "n values *grid"]:
         """The values that features stand for: the inverse, with the weight of each category in place of one index."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diabolo.networks.dense import Decoder, Encoder
+from diabolo.networks.dense import Decoder, Encoder, beside
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -48,12 +48,8 @@ def encoded(
     >>> encoded(encoder, torch.zeros(5, 2), torch.eye(2, dtype=torch.bool)).shape
     torch.Size([10, 3])
     """
-    if (
-        isinstance(encoder, Encoder)
-        and not (encoder.given or encoder.flat)
-        and isinstance(encoder.layers[0], nn.Linear)
-    ):
-        h = _first(encoder, encoder.layers[0], x, hidden)
+    if isinstance(encoder, Encoder) and not encoder.flat and isinstance(encoder.layers[0], nn.Linear):
+        h = _first(encoder, encoder.layers[0], x, hidden, given)
         for layer in list(encoder.layers)[1:]:
             h = layer(h)
         return h
@@ -76,11 +72,13 @@ def decoded(
     >>> decoded(decoder, torch.zeros(10, 3), torch.tensor([0, 1]), 2).shape
     torch.Size([5, 2])
     """
-    if isinstance(decoder, Decoder) and not decoder.given and isinstance(decoder.layers[-1], nn.Linear):
+    told = None if given is None else given.repeat_interleave(turns, 0)
+    if isinstance(decoder, Decoder) and isinstance(decoder.layers[-1], nn.Linear):
+        z = beside(z, told, decoder.given) if decoder.given else z
         for layer in list(decoder.layers)[:-1]:
             z = layer(z)
         return _last(decoder.layers[-1], z.unflatten(0, (-1, turns)), of)
-    output = decoder(z, None if given is None else given.repeat_interleave(turns, 0))
+    output = decoder(z, told)
     return output.unflatten(0, (-1, turns)).take_along_dim(of[None, None], 1).squeeze(1)
 
 
@@ -93,10 +91,11 @@ def averaged(each: Float[Tensor, "n*turns *rest"], turns: int) -> Float[Tensor, 
     return reduce(torch.add, each.unflatten(0, (-1, turns)).unbind(1)) / turns  # faster than a mean over a middle axis
 
 
-def _first(encoder: Encoder, layer: nn.Linear, x: Tensor, hidden: Tensor) -> Tensor:
+def _first(encoder: Encoder, layer: nn.Linear, x: Tensor, hidden: Tensor, given: Tensor | None) -> Tensor:
     """The first layer in all turns; the sum of a row without missing values never depends on the other rows."""
     features = encoder.features
-    values, flags = layer.weight.split((features.values_width, layer.in_features - features.values_width), 1)
+    widths = (features.values_width, features.width - features.values_width, encoder.given)
+    values, flags, told = layer.weight.split(widths, 1)
     seen = ~hidden.index_select(1, features.owner)
     bias, missing = layer.bias.expand(len(hidden), -1), x.isnan()
     if features.flags:
@@ -104,7 +103,10 @@ def _first(encoder: Encoder, layer: nn.Linear, x: Tensor, hidden: Tensor) -> Ten
     h = torch.addmm(bias.flatten(), features.filled(x), (values * seen.unsqueeze(1)).flatten(0, 1).T)
     if features.flags and missing.any():
         h = torch.addmm(h, missing.to(x.dtype), (flags * ~hidden.unsqueeze(1)).flatten(0, 1).T)
-    return h.unflatten(1, (len(hidden), -1)).flatten(0, 1)
+    h = h.unflatten(1, (len(hidden), -1))
+    if encoder.given:
+        h = h + (beside(x[:, :0], given, encoder.given) @ told.T).unsqueeze(1)
+    return h.flatten(0, 1)
 
 
 def _last(layer: nn.Linear, h: Tensor, of: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from diabolo.batches import in_blocks
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.grids import stacked
 from diabolo.schema import Schema
-from diabolo.tasks.codes import outputs
+from diabolo.tasks.codes import guesses, outputs
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -56,15 +56,13 @@ class View:
                 "This code is made of tokens, between which there is nothing. Draw its usage or its reconstructions."
             )
         z = in_blocks(self.x, lambda block: self.task.autoencoder_.encode(block).z.flatten(1))
-        outputs(self.task.autoencoder_, z[:1])  # says so where there is no one code
+        outputs(self.task.autoencoder_, z[:1], self.x[:1])  # says so where there is no one code
         return z.numpy()
 
     def decoded(self, z: np.ndarray, row: int) -> np.ndarray:
-        """What codes (n, latent) stand for, to be drawn; columns that were set aside are those of ``row``."""
-        read = self.task.autoencoder_.likelihood.best
-        x = in_blocks(
-            torch.as_tensor(z, dtype=torch.float32), lambda block: read(outputs(self.task.autoencoder_, block))
-        )
+        """What codes (n, latent) stand for, to be drawn; given columns and those set aside are those of ``row``."""
+        like = self.x[row].expand(len(z), *self.x.shape[1:])
+        x = guesses(self.task.autoencoder_, torch.as_tensor(z, dtype=torch.float32), like)
         return self.drawn(x, np.full(len(x), row))
 
     def restored(self) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -45,7 +46,8 @@ class Preparation(Params):
 
     The columns of a table or of an array of rows are what ``detection`` finds them to be: numbers, counts, booleans,
     categories, dates, or set aside with a reason. On a grid every column is a number. A number is
-    ``(value - mean) / standard deviation``, clipped to +-1e6. ``schema_`` holds everything that was learned.
+    ``(value - mean) / standard deviation``, clipped to +-1e6. ``schema_`` holds everything that was learned. The
+    ``given`` columns are prepared as all others are, and marked as told.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Preparation(Params):
 
     likelihoods: Annotated[Mapping[str, str] | None, "likelihood by column name, '*' for all others"] = None
     ignore: Annotated[tuple[str, ...], "columns that are not learned from"] = ()
+    given: Annotated[tuple[str, ...], "columns of a table that are told, not learned"] = ()
     categories: Annotated[Count, "most frequent categories of a column that are told apart"] = 64
     sample: Annotated[Count, "rows that quantiles are taken from"] = 50_000
     units: Annotated[bool, "measure columns of numbers that share their bounds by one scale"] = False
@@ -69,11 +72,12 @@ class Preparation(Params):
     def fit(self, rows: Any) -> Self:
         """Learn the schema in one pass over rows in memory or a Source.
 
-        Raises InvalidData for rows that cannot be learned from, InvalidParameter for a likelihood that does not suit.
+        Raises InvalidData for rows that cannot be learned from, InvalidParameter for a likelihood that does not suit
+        and for a given column that there is not, or that cannot be one.
         """
         self.check_params()
         rows = rows if isinstance(rows, Source) else as_rows(rows)
-        self.schema_ = self._of_array(rows) if isinstance(rows, np.ndarray) else self._of_table(rows)
+        self.schema_ = self._told(self._of_array(rows) if isinstance(rows, np.ndarray) else self._of_table(rows))
         return self
 
     @classmethod
@@ -170,8 +174,8 @@ class Preparation(Params):
     def _measured(
         self, found: Mapping[str, Detected], profiles: Sequence[Profile], chosen: Mapping[str, str]
     ) -> dict[str, Detected]:
-        """The columns, by one scale where they are of one unit; those of ``chosen`` likelihoods stay."""
-        free = [each for each in profiles if each.name not in chosen]
+        """The columns, by one scale where they are of one unit; given ones and those of ``chosen`` likelihoods stay."""
+        free = [each for each in profiles if each.name not in chosen and each.name not in self.given]
         return in_one_unit(found, free) if self.units else dict(found)
 
     def _of_channels(self, rows: pa.Table | Source, names: list[str], where: Where) -> Schema:
@@ -187,13 +191,29 @@ class Preparation(Params):
         chosen = dict(self.likelihoods or {})
         if EVERY in chosen and EVERY not in names:
             chosen = dict.fromkeys(names, chosen.pop(EVERY)) | chosen
-        for parameter, named, known in (("likelihoods", chosen, names), ("ignore", self.ignore, (*names, *beside))):
+        everywhere = (*names, *beside)
+        asked = (("likelihoods", chosen, names), ("ignore", self.ignore, everywhere), ("given", self.given, everywhere))
+        for parameter, named, known in asked:
             if unknown := [name for name in named if name not in known]:
                 raise InvalidParameter(
                     f"{parameter} names the column {unknown[0]!r}.{suggestion(unknown[0], known)} The columns are "
                     f"{_some(known)}."
                 )
         return chosen
+
+    def _told(self, schema: Schema) -> Schema:
+        """The schema with the given columns marked. Raises InvalidParameter for one that cannot be told."""
+        if self.given and schema.grid:
+            raise InvalidParameter(f"given names columns of tables; these rows are {GRIDS[2 + len(schema.grid)]}s.")
+        if aside := [name for name in self.given if name in schema.dropped]:
+            raise InvalidParameter(
+                f"given names the column {aside[0]!r}, which is set aside: {schema.dropped[aside[0]]}. Take it out of "
+                f"given, or say how to read it: likelihoods={{{aside[0]!r}: 'Categorical'}}."
+            )
+        columns = tuple(replace(column, given=column.source in self.given) for column in schema.columns)
+        if all(column.given for column in columns):
+            raise InvalidParameter("given names every column that could be learned. Leave one out.")
+        return replace(schema, columns=columns)
 
     def _check_width(self, rows: np.ndarray) -> None:
         expected = len(self.schema_.sources)

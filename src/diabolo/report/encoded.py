@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from diabolo.batches import in_blocks
+from diabolo.networks import Features
 from diabolo.report.findings import Seen, by_cell
 from diabolo.schema import Column
 from diabolo.tasks.codes import codes
@@ -42,10 +43,15 @@ class Encoded:
 
     @cached_property
     def errors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What each column costs on average: restored from codes, from those of PCA, and without looking at the row."""
+        """What each column costs on average: restored from codes, from those of PCA, and without looking at the row.
+
+        NaN of given columns, which nothing restores.
+        """
         told = (self.embedder.autoencoder_.best, self.embedder.linear_.best)
         deep, linear = (by_cell(wrong(self.seen.schema, self.x, in_blocks(self.x, each)).numpy()) for each in told)
-        return _means(deep), _means(linear), blind(self.seen.schema.columns, self.x.numpy())
+        given = [column.given for column in self.seen.schema.columns]
+        without = blind(self.seen.schema.columns, self.x.numpy())
+        return _means(deep), _means(linear), np.where(given, np.nan, without)
 
     @cached_property
     def kept(self) -> tuple[np.ndarray, np.ndarray]:
@@ -58,14 +64,14 @@ class Encoded:
     @property
     def overall(self) -> tuple[float, float]:
         """The share of all columns together that the codes keep, and PCA."""
-        deep, linear, without = (float(each.sum()) for each in self.errors)
+        deep, linear, without = (float(np.nansum(each)) for each in self.errors)
         return 1 - deep / max(without, TINY), 1 - linear / max(without, TINY)
 
     @cached_property
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """The rows as a network sees them (n, width), and which column each feature is of."""
-        features = self.embedder.linear_.encoder.features
-        return features(self.x).double().numpy(), features.owner.numpy()  # type: ignore[operator, union-attr]
+        features = Features(self.seen.schema)
+        return features(self.x).double().numpy(), features.owner.numpy()
 
     @property
     def names(self) -> list[str]:

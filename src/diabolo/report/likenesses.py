@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from diabolo.evaluate import Estimate, association, copying, density_coverage, precision_recall
+from diabolo.networks import Features
 from diabolo.readers import Source
 from diabolo.report import model, rows
 from diabolo.report.charts import figure, legend
@@ -61,12 +62,11 @@ class Likeness:
 
     def features(self, x: np.ndarray) -> np.ndarray:
         """Prepared rows as a network sees them, (n, width, *grid)."""
-        read = self.synthesizer.linear_.encoder.features
-        return read(torch.from_numpy(x)).double().numpy()  # type: ignore[operator]
+        return Features(self.seen.schema)(torch.from_numpy(x)).double().numpy()
 
     def related(self, x: np.ndarray) -> np.ndarray:
         """How strongly columns go together, (columns, columns)."""
-        owner = self.synthesizer.linear_.encoder.features.owner.numpy()  # type: ignore[union-attr, operator]
+        owner = Features(self.seen.schema).owner.numpy()
         few = owner < model.MOST_COLUMNS
         return association(_cells(self.features(x))[:, few], owner[few])
 

@@ -161,6 +161,9 @@ def columns(seen: Seen, marked: np.ndarray | None = None) -> Section:
 def _extent(schema: Schema) -> Markup:
     read, parts = len({column.source for column in schema.columns}), len(schema.columns)
     told = f"The model reads {count(read, 'column')}"
+    told += (
+        f", of which {count(len(schema.told))} {'is' if len(schema.told) == 1 else 'are'} told" if schema.told else ""
+    )
     told += f", as {count(parts, 'part')} (a date becomes its cycles)." if parts != read else "."
     return paragraph(told)
 
@@ -173,7 +176,11 @@ def _named(column: Column) -> Markup:
 def _kind(column: Column) -> Markup:
     likelihood = LIKELIHOODS.get(column.likelihood, column.likelihood.lower())
     plain = column.kind in ("category", "boolean") and likelihood in ("categorical", "bernoulli")
-    return joined(column.kind, None if plain else tag("small", f" {likelihood}"))
+    return joined(
+        column.kind,
+        None if plain else tag("small", f" {likelihood}"),
+        tag("small", " told, not learned") if column.given else None,
+    )
 
 
 def _range(column: Column) -> Markup:
@@ -294,6 +301,9 @@ def unseen(schema: Schema) -> list[Markup | str]:
         "It judges each row by itself: it cannot see the order of rows, gaps in time, repeated rows or slow drift.",
         "Whatever was frequent in the rows it learned from is normal to it, faults included.",
     ]
+    if schema.told:
+        names = [[", " if place else "", name(each, 30)] for place, each in enumerate(schema.told)]
+        told.append(joined("It takes for true what it is told: ", names, "."))
     if schema.dropped:
         names = [[", " if place else "", name(each, 30)] for place, each in enumerate(list(schema.dropped)[:8])]
         rest = f" and {len(schema.dropped) - 8} more" if len(schema.dropped) > 8 else ""

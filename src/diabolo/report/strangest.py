@@ -72,9 +72,11 @@ def _introduced(findings: Findings, shown: int) -> Markup:
 
 
 def _carried(detector: AnomalyDetector, picked: pa.Table) -> list[dict[str, Any]]:
-    """Values that the model does not read, such as ids: they tell a person which row it is."""
-    known, names = set(detector.explained_names_), picked.schema.names
+    """Values that the model is told, or does not read, such as ids: they tell a person which row it is."""
+    told, names = detector.preparation_.schema_.told, picked.schema.names
+    known = set(detector.explained_names_) - set(told)
     places = [place for place, each in enumerate(names) if each not in known and names.count(each) == 1]
+    places.sort(key=lambda place: names[place] not in told)
     return picked.select(places[:MOST_CARRIED]).to_pylist() if places else [{} for _ in range(len(picked))]
 
 

@@ -21,7 +21,7 @@ from diabolo.neighbours import GROUPS, Neighbours
 from diabolo.params import Fraction, Natural
 from diabolo.randomness import mix
 from diabolo.scorer import Scorer
-from diabolo.tasks.measures import somewhere
+from diabolo.tasks.measures import learned, somewhere
 from diabolo.tasks.task import BLOCK, Task, beside, briefly
 from diabolo.thresholds import Conformal, Threshold
 from diabolo.trainer import Trainer
@@ -29,7 +29,7 @@ from diabolo.variants import Variant
 
 CLUSTERED, VALUES = 20_000, 20_000_000  # training rows, and values, that the neighbours are found among
 KEPT = 4_000_000  # values of the places that are kept; of wide rows there are fewer places
-PLACED = ("kept", "places", "scale")  # what the neighbours are kept by
+PLACED = ("kept", "places", "scale", "trend")  # what the neighbours are kept by; the last where columns are given
 CALIBRATION = 20_000  # held-out rows that evidence and p-values are learned from
 FOLDS = 10  # of the held-out rows, each scored by evidence learned from the others
 RESERVE = 2_000  # held-out rows kept in the model, so that partial_fit calibrates with old and new ones
@@ -45,6 +45,9 @@ class AnomalyDetector(OutlierMixin, Task):
 
         surprise   what the autoencoder pays for the row: -log p(value | other values), added over its values
         distance   how far the row is from the nearest of some kept normal rows, relative to their own spacing
+
+    With ``given`` columns a row is strange for its conditions: the network is told them, and distances are between what
+    they do not explain of the other values.
 
     A score is -log of the harmonic mean of the two p (see ``evidence.pooled``): what one view finds rare is rare.
     Normal rows score about 1. ``explain`` divides the score among the values. ``neighbours=0`` leaves the autoencoder
@@ -123,6 +126,7 @@ class AnomalyDetector(OutlierMixin, Task):
         """Contributions in nats that add up to the score, shape (n, len(explained_names_)).
 
         Of images and series they are maps, one number per value: (n, channels, height, width) or (n, channels, time).
+        A given column contributes nothing.
         """
         contributions = self._each(self._prepared(X), self._contributions).numpy()
         places = {name: place for place, name in enumerate(self.explained_names_)}
@@ -184,7 +188,7 @@ class AnomalyDetector(OutlierMixin, Task):
         nats = _nats(self.evidence_, {name: raw.numpy() for name, raw in self._views(x).items()})
         score, total = pooled(nats) / np.sum(nats, axis=0), torch.zeros(x.shape, dtype=torch.float64).flatten(1)
         for each, part in zip(nats, self._parts(x).values(), strict=True):
-            shares = part.double().flatten(1) + 1e-12
+            shares = (part.double() + 1e-12 * learned(self.preparation_.schema_, x)).flatten(1)
             total += torch.from_numpy(score * each).unsqueeze(1) * shares / shares.sum(1, keepdim=True)
         return total.view(x.shape)
 
@@ -266,6 +270,11 @@ class AnomalyDetector(OutlierMixin, Task):
             return clone(self.threshold)
         return Conformal(min(max(RARE, 2 / (rows + 1)), FEW) if self.threshold is None else self.threshold)
 
+    @property
+    def _placed_by(self) -> tuple[str, ...]:
+        """What the neighbours are kept by."""
+        return PLACED if self.preparation_.schema_.conditional else PLACED[:-1]
+
     def _raw(self, x: Tensor) -> dict[str, np.ndarray]:
         """The views of many rows."""
         with torch.inference_mode():
@@ -277,7 +286,7 @@ class AnomalyDetector(OutlierMixin, Task):
         for view, evidence in self.evidence_.items():
             state |= {f"{view}.{name}": torch.as_tensor(each) for name, each in evidence.state().items()}
         if self.neighbours_ is not None:
-            state |= {name: getattr(self.neighbours_, name) for name in PLACED}
+            state |= {name: getattr(self.neighbours_, name) for name in self._placed_by}
         for name, rows in {"memory": self.memory_, "reserve": self.reserve_}.items():
             state |= {f"{name}.x": rows.x, f"{name}.weight": rows.weights}
         return state | {"usual": self.usual_}
@@ -287,7 +296,7 @@ class AnomalyDetector(OutlierMixin, Task):
         schema, near = self.preparation_.schema_, "scale" in state
         self.memory_ = Batch(state["memory.x"], state["memory.weight"])
         self.reserve_ = Batch(state["reserve.x"], state["reserve.weight"])
-        self.neighbours_ = Neighbours(schema, *(state[name] for name in PLACED)) if near else None
+        self.neighbours_ = Neighbours(schema, *(state[name] for name in self._placed_by)) if near else None
         views = ["surprise", "distance"] if near else ["surprise"]
         self.evidence_ = {view: Evidence().restore(_part(state, view)) for view in views}
         self.threshold_ = self._threshold(len(self.reserve_)).restore(_part(state, "threshold"))

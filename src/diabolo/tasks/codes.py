@@ -1,4 +1,7 @@
-"""Codes of prepared rows, and what they stand for."""
+"""Codes of prepared rows, and what they stand for.
+
+What a code stands for may depend on conditions: those of code i are the given columns of row i of ``x``.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,24 @@ def codes(autoencoder: Autoencoder, x: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def outputs(autoencoder: Autoencoder, z: Tensor) -> Tensor:
+def outputs(autoencoder: Autoencoder, z: Tensor, x: Tensor | None = None) -> Tensor:
     """What the decoder makes of codes (n, numbers), for the likelihood to read. Raises InvalidParameter."""
     if not isinstance(autoencoder, Autoencoder):
         raise InvalidParameter("An ensemble has no one code to decode. Fit with variant.members=1.")
-    told: Tensor = autoencoder.decoder(z.reshape(len(z), autoencoder.bottleneck.latent, *places(autoencoder)))
+    z = z.reshape(len(z), autoencoder.bottleneck.latent, *places(autoencoder))
+    told: Tensor = autoencoder.decoder(z, None if x is None else autoencoder.apart(x)[1])
     return told
+
+
+def guesses(autoencoder: Autoencoder, z: Tensor, x: Tensor | None = None) -> Tensor:
+    """The prepared rows that codes (n, numbers) stand for, every value being the best guess."""
+
+    def read(block: Tensor) -> Tensor:
+        like = None if x is None else x[block]
+        told = outputs(autoencoder, z[block], like)  # first, since it says so where there is no one code
+        return autoencoder.whole(autoencoder.likelihood.best(told), like)
+
+    return in_blocks(torch.arange(len(z)), read)
 
 
 def places(autoencoder: Autoencoder) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from diabolo.batches import Batches
 from diabolo.corruptions import GaussianNoise
 from diabolo.errors import InvalidData
 from diabolo.randomness import seeded
-from diabolo.tasks.measures import missed
+from diabolo.tasks.measures import learned, missed
 from diabolo.tasks.task import TRIALS, Task
 
 NOISE = 0.2  # standard deviations: of the noise that is taken away where the variant is not trained against any
@@ -73,16 +73,17 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         rows = next(held_out.ordered(TRIALS)).x
         with seeded(self.seed_, 1), torch.inference_mode():
-            noisy = self._noise()(rows)
+            noisy = self._noisy(rows)
             self.keep_, self._linear_keep = (
                 self._kept(rows, noisy, each) for each in (self.autoencoder_, self.linear_)
             )
 
-    def _noise(self) -> torch.nn.Module:
-        """The noise of the variant; normal noise where it has none, or hides values instead."""
+    def _noisy(self, x: Tensor) -> Tensor:
+        """The rows with the noise of the variant; with normal noise where it has none, or hides values instead."""
         schema = self.preparation_.schema_
         own = self._variant().corruption(schema)
-        return GaussianNoise(schema, NOISE) if own is None or getattr(own, "hides", False) else own
+        noise = GaussianNoise(schema, NOISE) if own is None or getattr(own, "hides", False) else own
+        return torch.where(learned(schema, x), noise(x), x)
 
     def _kept(self, true: Tensor, given: Tensor, autoencoder: Autoencoder) -> Tensor:
         """How much of the given value is to be kept, for each column."""
@@ -99,7 +100,7 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
         return keep
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        schema, noisy = self.preparation_.schema_, self._noise()(x)
+        schema, noisy = self.preparation_.schema_, self._noisy(x)
         deep = missed(schema, x, self._clean(noisy))
         return deep, missed(schema, x, self._mixed(noisy, self.linear_.best(noisy), self._linear_keep))
 

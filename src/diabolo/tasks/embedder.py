@@ -14,7 +14,8 @@ from torch import Tensor
 from diabolo.batches import Batches
 from diabolo.errors import SchemaMismatch
 from diabolo.preparation.fields import framed
-from diabolo.tasks.codes import OF_CODES, outputs
+from diabolo.tasks.codes import OF_CODES, guesses
+from diabolo.tasks.conditions import all_told
 from diabolo.tasks.measures import missed
 from diabolo.tasks.task import Task, beside
 from diabolo.variants import Variant
@@ -58,16 +59,18 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
         codes = self._codes(self.preparation_.transform(rows)).numpy().astype(kind)
         return framed(codes, list(self.get_feature_names_out()), X)
 
-    def inverse_transform(self, codes: Any) -> Any:
+    def inverse_transform(self, codes: Any, given: Mapping[str, Any] | None = None) -> Any:
         """The rows that codes (n, numbers) stand for, of the type of the rows of the fit.
 
-        Columns that were set aside are missing. Raises SchemaMismatch for codes of another width and InvalidParameter
-        for an ensemble, whose members have a code each.
+        ``given`` holds the given columns of these rows, if the fit had any: a value for all rows, or a list of one for
+        each. Columns that were set aside are missing. Raises SchemaMismatch for codes of another width and
+        InvalidParameter for a missing ``given`` and for an ensemble, whose members have a code each.
         """
         z = torch.as_tensor(np.asarray(codes, dtype=np.float32))
         if z.dim() != 2 or z.shape[1] != self._n_features_out:
             raise SchemaMismatch(f"A code has {self._n_features_out} numbers, an array (n, numbers). Got {z.shape}.")
-        return self._new(self._each(z, self._decoded))
+        like = all_told(self.preparation_, self.fields_, given, len(z))
+        return self._new(guesses(self.autoencoder_, z, like))
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with the numbers of the code behind its columns, in place of older ones."""
@@ -78,10 +81,6 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
     @property
     def _n_features_out(self) -> int:
         return self._codes(self.probe_[:1]).shape[1]
-
-    def _decoded(self, z: Tensor) -> Tensor:
-        told = outputs(self.autoencoder_, z)  # first, since it says so where there is no one code
-        return self.autoencoder_.likelihood.best(told)
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         """Nothing beyond the autoencoder is needed to encode."""

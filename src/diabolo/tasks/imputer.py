@@ -14,7 +14,7 @@ from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches
 from diabolo.params import Natural
 from diabolo.randomness import uniform_like
-from diabolo.tasks.measures import missed
+from diabolo.tasks.measures import learned, missed
 from diabolo.tasks.task import Task
 from diabolo.variants import Variant
 
@@ -26,7 +26,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     """Fill each missing value with the autoencoder's best guess given the row's other values.
 
     The first guess comes from the observed values alone; each of ``rounds`` further trips shows the autoencoder the
-    completed row (pseudo-Gibbs, Rezende et al., 2014, arXiv:1401.4082). Observed values are returned untouched.
+    completed row (pseudo-Gibbs, Rezende et al., 2014, arXiv:1401.4082). Observed values are returned untouched, and so
+    are gaps in given columns: these are not learned.
 
     Examples
     --------
@@ -67,15 +68,15 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         """Nothing beyond the autoencoder is needed to fill gaps."""
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        holes = torch.where(uniform_like(x) < HIDDEN, torch.nan, x)
-        hidden = holes.isnan() & ~x.isnan()
         schema = self.preparation_.schema_
+        holes = torch.where((uniform_like(x) < HIDDEN) & learned(schema, x), torch.nan, x)
+        hidden = holes.isnan() & ~x.isnan()
         linear = [missed(schema, x, filled, hidden) for filled in _trips(self.linear_, holes, TRIPS)]
         best = min(linear, key=lambda costs: float(costs.mean()))
         return missed(schema, x, self._fill(holes), hidden), best
 
     def _verdict(self, x: Tensor) -> Tensor:
-        return self._fill(x).double().flatten(1).sum(1)
+        return self._fill(x).double().nan_to_num(0.0).flatten(1).sum(1)  # a given value that is missing stays so
 
     def _state(self) -> dict[str, Tensor]:
         return {}

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 def missed(schema: Schema, true: Tensor, told: Tensor, judged: Tensor | None = None) -> Tensor:
     """The mean cost of the ``judged`` values of each prepared row, shape (n,); by default of all that are known.
+    Those of given columns never are.
 
     >>> from diabolo.schema import numbers
     >>> missed(numbers(2), torch.tensor([[0.0, torch.nan]]), torch.tensor([[2.0, 5.0]]))
     tensor([4.])
     """
-    judged = ~true.isnan() if judged is None else judged
-    judged, found = judged.flatten(1), torch.where(judged, wrong(schema, true, told), 0.0).flatten(1)
+    costs = wrong(schema, true, told)
+    judged = learned(schema, true) & (~true.isnan() if judged is None else judged)
+    judged, found = judged.flatten(1), torch.where(judged, costs, 0.0).flatten(1)
     return found.sum(1) / judged.sum(1).clamp_min(1)
 
 
 def wrong(schema: Schema, true: Tensor, told: Tensor) -> Tensor:
-    """What each value of prepared rows costs, of the shape of ``true``; NaN where it is missing.
+    """What each value of prepared rows costs, of the shape of ``true``; NaN where it is missing or of a given column.
 
     A number costs its squared error in standard deviations, a count that of its logarithm, a category or boolean 1 if
     it is the wrong one.
@@ -42,7 +44,7 @@ def wrong(schema: Schema, true: Tensor, told: Tensor) -> Tensor:
             one, other = (torch.log1p(each.clamp_min(0)) / column.scale for each in (one, other))
         exact = column.kind in ("number", "count")
         found[:, place] = (other - one).square() if exact else (other.round() != one).to(true.dtype)
-    return torch.where(true.isnan(), torch.nan, found)
+    return torch.where(learned(schema, true) & ~true.isnan(), found, torch.nan)
 
 
 def told_apart(real: Float[np.ndarray, "n d"], new: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n"]:
@@ -60,6 +62,16 @@ def told_apart(real: Float[np.ndarray, "n d"], new: Float[np.ndarray, "n d"]) ->
     other = np.where(near[:, 0] == own, near[:, 1], near[:, 0])
     alike = (other < len(real)) == (own < len(real))
     return (alike[: len(real)] / 2) + (alike[len(real) :] / 2)
+
+
+def learned(schema: Schema, x: Tensor) -> Tensor:
+    """Which values of prepared rows are of learned columns, to meet (n, columns, *grid).
+
+    >>> from diabolo.schema import Column
+    >>> learned(Schema((Column("flow"), Column("mode", given=True))), torch.zeros(5, 2))
+    tensor([ True, False])
+    """
+    return ~torch.tensor([column.given for column in schema.columns]).view(-1, *[1] * (x.dim() - 2))
 
 
 def somewhere(x: Tensor) -> Tensor:

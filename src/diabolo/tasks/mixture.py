@@ -4,8 +4,15 @@ r"""Mixture: codes as draws from several Gaussians, learned by scikit-learn and 
 
     p(z) = sum_k weight_k N(z | mean_k, factor_k factor_k^T)         z (n, d), nats
 
+Learned from conditions g and codes together, they are conditioned in closed form. The conditions come first, so that a
+factor has theirs, G, above and the codes' own, Z, below::
+
+    factor_k = [[G, 0], [C, Z]]       e = G^-1 (g - mean of g)
+    p(z | g) = sum_k weight_k(g) N(z | mean of z + C e, Z Z^T)       weight_k(g) ~ weight_k N(g | k)
+
 Codes have no unit: the largest spread differs from network to network. They are divided by one number, their overall
-standard deviation, before they are learned from, so that the floor of the variances means the same everywhere.
+standard deviation, before they are learned from, so that the floor of the variances means the same everywhere;
+conditions are divided by theirs.
 """
 
 from __future__ import annotations
@@ -51,17 +58,23 @@ class Mixture:
 
     @classmethod
     def of_gaussians(cls, codes: Batch, count: int, seed: int, starts: int = STARTS) -> Self:
-        """At most ``count`` Gaussians by expectation maximisation (Dempster, Laird and Rubin, 1977)."""
-        z, scale = _standard(_by_weight(codes, seed))
+        """At most ``count`` Gaussians by expectation maximisation (Dempster, Laird and Rubin, 1977).
+
+        They are those of conditions and codes together where the batch has conditions.
+        """
+        some = _by_weight(codes, seed)
+        parts = [_standard(each) for each in (some.given, some.x) if each is not None]
+        z, scale = (np.concatenate(each, -1) for each in zip(*parts, strict=True))
         model = GaussianMixture(_at_most(count, z), reg_covar=FLOOR, n_init=starts)
         quietly(lambda: model.set_params(random_state=seed % 2**32).fit(z))
         factors = np.linalg.cholesky(model.covariances_)
-        return cls._from(model.weights_, model.means_ * scale, factors * scale)._of_use(codes.x)
+        found = cls._from(model.weights_, model.means_ * scale, factors * scale[:, None])
+        return found._of_use(_behind(codes.given, codes.x))
 
     @classmethod
     def of_means(cls, codes: Batch, count: int, seed: int, starts: int = STARTS) -> Self:
         """At most ``count`` means (MacQueen, 1967) as equal spheres, whose likeliest is the nearest mean."""
-        z, scale = _standard(codes.x)
+        z, (scale, *_) = _standard(codes.x)
         model = KMeans(_at_most(count, z), n_init=starts, random_state=seed % 2**32)
         quietly(lambda: model.fit(z, sample_weight=codes.weights.numpy()))
         spread = math.sqrt(model.inertia_ / (float(codes.weights.sum()) * z.shape[1]) + FLOOR)
@@ -81,19 +94,36 @@ class Mixture:
         volume = self.factors.diagonal(dim1=1, dim2=2).log().sum(1) + z.shape[1] * HALF_LOG_TAU
         return (self.weights.log() - volume - 0.5 * steps.square().sum(1).T).contiguous()
 
-    def log_density(self, z: Tensor) -> Tensor:
-        """``log p(z)``, shape (n,), in nats."""
-        return self.joint(z).logsumexp(1)
+    def log_density(self, z: Tensor, given: Tensor | None = None) -> Tensor:
+        """``log p(z)``, or ``log p(z | given)``, shape (n,), in nats."""
+        nats = self.joint(_behind(given, z)).logsumexp(1)
+        return nats if given is None else nats - self.first(given.shape[1]).log_density(given)
+
+    def first(self, count: int) -> Self:
+        """The distribution of the first ``count`` numbers."""
+        return type(self)(self.weights, self.means[:, :count], self.factors[:, :count, :count])
 
     def shares(self, z: Tensor) -> Tensor:
         """The probability of each Gaussian given the code, shape (n, k)."""
         return self.joint(z).softmax(1)
 
-    def sample(self, count: int) -> Tensor:
-        """New codes (count, d), drawn from torch's random state."""
+    def sample(self, count: int, given: Tensor | None = None) -> Tensor:
+        """New codes (count, d), drawn from torch's random state: from ``p(z | given)`` where conditions are given."""
+        if given is not None:
+            return self._sample_behind(given.double())
         which = torch.multinomial(self.weights, count, replacement=True) if count else torch.empty(0).long()
         noise = normal_like(self.means[which])
         return (self.means[which] + (self.factors[which] @ noise.unsqueeze(2)).squeeze(2)).float()
+
+    def _sample_behind(self, given: Tensor) -> Tensor:
+        """What follows the conditions (n, numbers) of each code: the steps that lead to these, then noise."""
+        first, (n, count) = self.first(given.shape[1]), given.shape
+        which = torch.multinomial(first.shares(given), 1).squeeze(1) if n else torch.empty(0).long()
+        away = (given - first.means[which]).unsqueeze(2)
+        steps = torch.linalg.solve_triangular(first.factors[which], away, upper=False)
+        noise = normal_like(self.means[which][:, count:]).unsqueeze(2)
+        drawn = self.means[which] + (self.factors[which] @ torch.cat((steps, noise), 1)).squeeze(2)
+        return drawn[:, count:].float()
 
     def state(self) -> dict[str, Tensor]:
         """The tensors by name."""
@@ -123,20 +153,25 @@ def fewest(z: Tensor) -> int:
     return len(z.unique(dim=0))
 
 
-def _standard(z: Tensor) -> tuple[np.ndarray, float]:
-    """The codes over their overall standard deviation, and that number."""
+def _behind(given: Tensor | None, z: Tensor) -> Tensor:
+    """Codes behind their conditions, if they have any."""
+    return z if given is None else torch.cat((given, z), 1)
+
+
+def _standard(z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The codes over their overall standard deviation, and that number for each of theirs."""
     scale = float(z.double().var(0, correction=0).mean().sqrt()) or 1.0
-    return z.double().numpy() / scale, scale
+    return z.double().numpy() / scale, np.full(z.shape[1], scale)
 
 
-def _by_weight(codes: Batch, seed: int) -> Tensor:
+def _by_weight(codes: Batch, seed: int) -> Batch:
     """Codes drawn by their weights, as many as there are; as they are where all weigh the same."""
     weight = codes.weights
     if bool((weight == weight[0]).all()):
-        return codes.x
+        return codes
     dice = np.random.default_rng(seed)
     chance = weight.double().numpy() / float(weight.double().sum())
-    return codes.x[torch.from_numpy(np.sort(dice.choice(len(weight), len(weight), p=chance)))]
+    return codes[torch.from_numpy(np.sort(dice.choice(len(weight), len(weight), p=chance)))]
 
 
 def _at_most(count: int, z: np.ndarray) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -17,14 +16,17 @@ from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batch, Batches, drawn, in_blocks
 from diabolo.bottlenecks import Discrete
 from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.networks import Features, Given
 from diabolo.params import Count
 from diabolo.priors import Autoregressive
 from diabolo.randomness import seeded, uniform_like
 from diabolo.schema import Column
-from diabolo.tasks.codes import codes, outputs, places
-from diabolo.tasks.measures import told_apart
+from diabolo.tasks.codes import codes, guesses, outputs, places
+from diabolo.tasks.conditions import Conditions, all_told, nameless, told
+from diabolo.tasks.measures import learned, told_apart
 from diabolo.tasks.mixture import Mixture, fewest
 from diabolo.tasks.task import TRIALS, Task
+from diabolo.tasks.tensors import group
 from diabolo.variants import Variant
 
 LEARNED = 20_000  # training rows whose codes the prior is fitted to
@@ -36,7 +38,7 @@ PATTERNS = 4096  # training rows whose gaps are kept
 CANDIDATES = 16  # codes drawn for each row of which values are given
 TINY, FLAT = 1e-12, 1e-4  # of lengths, and of the sine of an angle that is none
 TRIES = 8  # draws of a category until it is one that has a name
-Codes = Callable[[int], Tensor]
+Drawn = tuple[Tensor, Tensor | None]  # codes, and the conditions that they are drawn under
 
 
 class Synthesizer(Task):
@@ -53,6 +55,10 @@ class Synthesizer(Task):
     Numbers stay within the range of the training rows, categories are known ones, and columns that were set aside (ids,
     free text) are missing. With ``gaps`` new rows lack values as training rows do, in patterns drawn apart from the
     values.
+
+    With ``given`` columns all of it is ``p(z | given)`` and ``p(x | z, given)``: the Gaussians are fitted to conditions
+    and codes together. New rows have the conditions of training rows, the given columns of a row together, or those of
+    ``sample(n, given={...})``.
 
     New rows are no anonymous rows: nothing here bounds what they tell of a person who is in the training rows. Check
     with ``diabolo.evaluate.copying`` whether they lie closer to training rows than to others; that finds copies, and
@@ -90,31 +96,38 @@ class Synthesizer(Task):
         of columns, such as ``{"kind": "old"}``: codes are drawn from the prior, 16 for each row, and those kept that
         make these values probable (importance resampling: Rubin, 1987), so the other columns follow
         ``p(others | given)`` of the same model, the better the more codes there are. Of values that it hardly ever
-        makes few codes remain, and rows are alike. Raises InvalidParameter for a number below 0, and for a column or a
-        category that the model does not know.
+        makes few codes remain, and rows are alike. Columns that were given in fit need no resampling: the model is told
+        them. Raises InvalidParameter for a number below 0, and for a column or a category that the model does not know.
         """
         return self._new(torch.cat(list(self._blocks(n, seed, given))))
 
-    def combine(self, X: Any, weights: Any) -> Any:
+    def combine(self, X: Any, weights: Any, given: Mapping[str, Any] | None = None) -> Any:
         """What sums of codes stand for: row i is decoded from ``sum_j weights[i, j] code(X[j])``, (m, n) weights.
 
         ``weights=[[1, -1, 1]]`` is the first row without what the second has and with what the third has (Radford et
         al., 2016, arXiv:1511.06434). Every value is the best guess, not a draw. What lies between codes of tokens is
-        no code of tokens. Raises InvalidParameter where there is not one weight per row.
+        no code of tokens. ``given`` holds the given columns of the new rows, if the fit had any. Raises
+        InvalidParameter where there is not one weight per row, or ``given`` is missing.
         """
         z, weight = self._codes(self._prepared(X)), np.asarray(weights)
         if weight.ndim != 2 or weight.shape[1] != len(z) or weight.dtype.kind not in "biuf":
             told = f"{weight.dtype}, {weight.shape}"
             raise InvalidParameter(f"weights must be numbers of the shape (m, {len(z)}). Got {told}.")
-        return self._decoded(torch.as_tensor(weight, dtype=torch.float32) @ z)
+        return self._decoded(torch.as_tensor(weight, dtype=torch.float32) @ z, given)
 
     def interpolate(
-        self, first: Any, last: Any, steps: int = 8, path: Literal["straight", "sphere"] = "straight"
+        self,
+        first: Any,
+        last: Any,
+        steps: int = 8,
+        path: Literal["straight", "sphere"] = "straight",
+        given: Mapping[str, Any] | None = None,
     ) -> Any:
         """``steps`` rows on the way from each row of ``first`` to that of ``last``, the ends included, pair by pair.
 
         Codes go straight, or turn from one direction to the other at an even pace while their length changes evenly
-        (White, 2016, arXiv:1609.04468), which suits priors whose codes lie near a sphere. Raises InvalidParameter.
+        (White, 2016, arXiv:1609.04468), which suits priors whose codes lie near a sphere. ``given`` holds the given
+        columns of the new rows, if the fit had any. Raises InvalidParameter.
         """
         start, end = (self._codes(self._prepared(each)) for each in (first, last))
         if steps < 2 or len(start) != len(end) or path not in ("straight", "sphere"):
@@ -122,7 +135,7 @@ class Synthesizer(Task):
             raise InvalidParameter(f"Give 2 or more steps, a path 'straight' or 'sphere', rows in pairs. Got {told}.")
         share = torch.linspace(0, 1, steps)[None, :, None]
         between = (straight if path == "straight" else turning)(start[:, None], end[:, None], share)
-        return self._decoded(between.flatten(0, 1))
+        return self._decoded(between.flatten(0, 1), given)
 
     def batches(self, n: int, seed: int = 0) -> Iterator[pa.RecordBatch]:
         """The rows of ``sample`` in Arrow batches, of which one at a time is in memory."""
@@ -143,109 +156,119 @@ class Synthesizer(Task):
         if not isinstance(n, (int, np.integer)) or n < 0:
             raise InvalidParameter(f"The number of new rows must be an int >= 0. Got {n!r}.")
         size = ROWS if not isinstance(self.prior_, Autoregressive) else SLOWLY
-        known = None if given is None else self._known(given)
-        codes = self._prior if known is None else partial(self._likely, known)
+        known = None if given is None else told(self.preparation_, self.fields_, given)[0]
         for start in range(0, max(n, 1), size):
             with seeded(self.seed_, seed, start), torch.inference_mode():
-                x = self._gapped(self._values(self.autoencoder_, codes, size))[: n - start]
+                x = self._gapped(self._values(self.autoencoder_, *self._codes_for(size, known)))[: n - start]
                 yield x if known is None else torch.where(known.isnan(), x, known.double())
 
-    def _known(self, given: Mapping[str, Any]) -> Tensor:
-        """The prepared row (columns, *grid) of the given values, all others missing."""
-        schema = self.preparation_.schema_
-        unknown = [name for name in given if name not in schema.sources or name in schema.dropped]
-        if unknown or not given:
-            told = f"the column {unknown[0]!r}" if unknown else "nothing"
-            names = [name for name in schema.sources if name not in schema.dropped]
-            raise InvalidParameter(f"given fixes {told}. It may fix {', '.join(names[:8])}.")
-        rows = self.fields_.blank(schema, 1)
-        if isinstance(rows, np.ndarray):
-            for name, value in given.items():
-                rows[0, schema.sources.index(name)] = value
-        else:
-            rows = pa.table({**dict(zip(rows.column_names, rows.columns, strict=True)), **_arrays(given, rows)})
-        x = self.preparation_.transform(rows)
-        if (nameless := _nameless(schema.columns, x)[0]).any():
-            column = schema.columns[int(nameless.int().argmax())]
-            told = f"the column {column.source!r} to {given[column.source]!r}, which the fit never saw"
-            raise InvalidParameter(f"given fixes {told}. It saw {', '.join(column.categories[:-1][:8])}.")
-        return x[0]
+    def _codes_for(self, n: int, known: Tensor | None) -> Drawn:
+        """Codes for ``n`` rows of which some values may be known."""
+        if known is None or not (~known.isnan() & learned(self.preparation_.schema_, known[None])).any():
+            return self._drawn(n, known)
+        return self._likely(n, known)
 
-    def _likely(self, known: Tensor, n: int) -> Tensor:
+    def _drawn(self, n: int, known: Tensor | None = None) -> Drawn:
+        """Codes from the prior, and the conditions that they are drawn under."""
+        x = None if self.conditions_ is None else self.conditions_.draw(n, known)
+        return self._prior(n, x), x
+
+    def _likely(self, n: int, known: Tensor) -> Drawn:
         """``n`` codes drawn from many of the prior by how probable they make the known values."""
-        z = torch.cat([self._prior(n) for _ in range(CANDIDATES)])
-        here, likelihood = ~known.isnan(), self.autoencoder_.likelihood
-        rows = torch.where(here, known, 0.0)
+        many, conditions = zip(*(self._drawn(n, known) for _ in range(CANDIDATES)), strict=True)
+        z, x = torch.cat(many), None if conditions[0] is None else torch.cat(conditions)
+        rows, likelihood = self.autoencoder_.apart(known[None])[0], self.autoencoder_.likelihood
+        here, rows = ~rows.isnan(), rows.nan_to_num(0.0)
 
         def cost(block: Tensor) -> Tensor:
-            errors = likelihood.errors(outputs(self.autoencoder_, block), rows.expand(len(block), *rows.shape))
-            return (errors * here).flatten(1).sum(1)
+            said = outputs(self.autoencoder_, z[block], None if x is None else x[block])
+            return (likelihood.errors(said, rows.expand(len(block), *rows.shape[1:])) * here).flatten(1).sum(1)
 
-        weight = (-in_blocks(z, cost)).double().softmax(0)
-        return z[torch.multinomial(weight, n, replacement=True)]
+        weight = (-in_blocks(torch.arange(len(z)), cost)).double().softmax(0)
+        chosen = torch.multinomial(weight, n, replacement=True)
+        return z[chosen], None if x is None else x[chosen]
 
-    def _decoded(self, z: Tensor) -> Any:
+    def _decoded(self, z: Tensor, given: Mapping[str, Any] | None) -> Any:
         """The best guess at what codes stand for, as rows."""
-        likelihood = self.autoencoder_.likelihood
-        return self._new(in_blocks(z, lambda block: likelihood.best(outputs(self.autoencoder_, block))))
+        return self._new(guesses(self.autoencoder_, z, all_told(self.preparation_, self.fields_, given, len(z))))
 
-    def _prior(self, n: int) -> Tensor:
+    def _prior(self, n: int, x: Tensor | None) -> Tensor:
+        """Codes from the prior, under the conditions in ``x``."""
         bottleneck = self.autoencoder_.bottleneck
         if self.prior_ is None:
             return bottleneck.sample(n, places(self.autoencoder_)).flatten(1)
-        drawn = self.prior_.sample(n)
-        return bottleneck.look_up(drawn).flatten(1) if isinstance(bottleneck, Discrete) else drawn
+        if isinstance(self.prior_, Mixture):
+            return self.prior_.sample(n, self._numbers(x))
+        return cast(Discrete, bottleneck).look_up(self.prior_.sample(n)).flatten(1)
 
-    def _values(self, autoencoder: Autoencoder, prior: Codes, n: int) -> Tensor:
-        """New prepared rows (n, columns, *grid) without gaps."""
-        told, columns = autoencoder.likelihood(outputs(autoencoder, prior(n))), self.preparation_.schema_.columns
-        x = told.sample()
+    def _numbers(self, x: Tensor | None) -> Tensor | None:
+        """The conditions of prepared rows as numbers."""
+        return None if x is None else self.autoencoder_.apart(x)[1]
+
+    def _values(self, autoencoder: Autoencoder, z: Tensor, like: Tensor | None) -> Tensor:
+        """New prepared rows (n, columns, *grid) without gaps, with the given columns of ``like``."""
+        said = autoencoder.likelihood(outputs(autoencoder, z, like))
+        columns = tuple(column for column in self.preparation_.schema_.columns if not column.given)
+        x = said.sample()
         for _ in range(TRIES):
-            if not (nameless := _nameless(columns, x)).any():
+            if not (strange := nameless(columns, x)).any():
                 break
-            x = torch.where(nameless, told.sample(), x)
-        x = torch.where(_nameless(columns, x), 0.0, x).double()  # 0: the most frequent category
-        return torch.stack([each.clamp(*_range(column)) for column, each in zip(columns, x.unbind(1), strict=True)], 1)
+            x = torch.where(strange, said.sample(), x)
+        x = torch.where(nameless(columns, x), 0.0, x).double()  # 0: the most frequent category
+        x = torch.stack([each.clamp(*_range(column)) for column, each in zip(columns, x.unbind(1), strict=True)], 1)
+        return autoencoder.whole(x, like)
 
     def _gapped(self, x: Tensor) -> Tensor:
         """The rows with the gaps of training rows, drawn apart from the values."""
         if not self.gaps:
             return x
         chosen = (uniform_like(x.flatten(1)[:, 0]) * len(self.patterns_)).long()
-        return torch.where(self.patterns_[chosen], torch.nan, x)
+        return torch.where(self.patterns_[chosen] & learned(self.preparation_.schema_, x), torch.nan, x)
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
-        outputs(self.autoencoder_, self._codes(next(train.ordered(1)).x))  # says so where there is no one code
+        first = next(train.ordered(1)).x
+        outputs(self.autoencoder_, self._codes(first), first)  # says so where there is no one code
         rows, judged = drawn(train, LEARNED, self.seed_), next(held_out.ordered(TRIALS)).x
+        some = drawn(train, PATTERNS, self.seed_)
+        schema = self.preparation_.schema_
+        self.conditions_ = Conditions.of(schema, some, complete=not self.gaps) if schema.conditional else None
         self.prior_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "fitted" else None
         self._linear_prior = self._gaussians(self.linear_, rows, judged)
-        self.patterns_ = drawn(train, PATTERNS, self.seed_).x.isnan() if self.gaps else torch.empty(0).bool()
+        self.patterns_ = some.x.isnan() if self.gaps else torch.empty(0).bool()
 
     def _fitted(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture | Autoregressive:
         """What suits the codes of the rows: Gaussians, or a network for tokens."""
         if not isinstance(autoencoder.bottleneck, Discrete):
             return self._gaussians(autoencoder, rows, judged)
+        if autoencoder.conditions is not None:
+            raise InvalidParameter(
+                "The prior of tokens (prior='fitted') knows no conditions. Set prior='own', or take a variant whose "
+                "code is numbers, or leave given out."
+            )
         with seeded(self.seed_):
             prior = Autoregressive(autoencoder.bottleneck.letters, places(autoencoder))
         return prior.fit(tokens(autoencoder, rows.x), tokens(autoencoder, judged), self.seed_).eval()
 
     def _gaussians(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture:
         """Gaussians of the codes of the rows, as many as make held-out codes most probable."""
-        learned, judged = Batch(codes(autoencoder, rows.x), rows.weight), codes(autoencoder, judged)
-        most = max(1, min(fewest(learned.x), len(rows) // FEW))
+        found = Batch(codes(autoencoder, rows.x), rows.weight, autoencoder.apart(rows.x)[1])
+        held_out = codes(autoencoder, judged), autoencoder.apart(judged)[1]
+        most = max(1, min(fewest(found.x), len(rows) // FEW))
         counts = [self.components] if self.components else [each for each in COMPONENTS if each <= most]
-        tried = (Mixture.of_gaussians(learned, count, self.seed_, starts=1) for count in counts)
-        return max(tried, key=lambda mixture: float(mixture.log_density(judged).mean()))
+        tried = (Mixture.of_gaussians(found, count, self.seed_, starts=1) for count in counts)
+        return max(tried, key=lambda mixture: float(mixture.log_density(*held_out).mean()))
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        deep = self._values(self.autoencoder_, self._prior, len(x))
-        linear = self._values(self.linear_, self._linear_prior.sample, len(x))
+        z, like = self._drawn(len(x))
+        deep = self._values(self.autoencoder_, z, like)
+        linear = self._values(self.linear_, self._linear_prior.sample(len(x), self._numbers(like)), like)
         return self._told_apart(x, deep), self._told_apart(x, linear)
 
     def _told_apart(self, x: Tensor, new: Tensor) -> Tensor:
         """For each row, and the new one beside it, whether the nearest neighbour is of its kind: 0, 1/2 or 1."""
         rows = (x, torch.where(x.isnan(), torch.nan, new.float()))
-        points = (self.linear_.encoder.features(each).flatten(1).numpy() for each in rows)  # type: ignore[operator]
+        features = Features(self.preparation_.schema_)
+        points = (features(each).flatten(1).numpy() for each in rows)
         return torch.from_numpy(told_apart(*points))
 
     def _verdict(self, x: Tensor) -> Tensor:
@@ -256,25 +279,29 @@ class Synthesizer(Task):
         code = self.autoencoder_.encode(x)
         if isinstance(self.prior_, Autoregressive):
             return cost - self.prior_.log_prob(cast(Tensor, code.tokens)).double()
-        return cost - self.prior_.log_density(code.z.flatten(1))
+        return cost - self.prior_.log_density(code.z.flatten(1), self._numbers(x))
 
     def _state(self) -> dict[str, Tensor]:
-        if isinstance(self.prior_, Autoregressive):
-            learned = dict(self.prior_.state_dict())
-        else:
-            learned = {} if self.prior_ is None else self.prior_.state()
-        return {"patterns": self.patterns_} | {f"prior.{name}": each for name, each in learned.items()}
+        prior: Mapping[str, Tensor] = {}
+        if self.prior_ is not None:
+            prior = self.prior_.state_dict() if isinstance(self.prior_, Autoregressive) else self.prior_.state()
+        conditions = {} if self.conditions_ is None else self.conditions_.state(self.preparation_.schema_)
+        parts = {"prior": prior, "conditions": conditions}
+        kept = {f"{part}.{name}": each for part, held in parts.items() for name, each in held.items()}
+        return {"patterns": self.patterns_} | kept
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        learned = {name.removeprefix("prior."): each for name, each in state.items() if name.startswith("prior.")}
-        shape, bottleneck = self.preparation_.schema_.shape, self.autoencoder_.bottleneck
+        schema, bottleneck = self.preparation_.schema_, self.autoencoder_.bottleneck
+        prior, shape = group(state, "prior"), schema.shape
+        self.conditions_ = Conditions.restored(group(state, "conditions"), schema) if schema.conditional else None
         if self.prior == "own":
             self.prior_ = None
         elif isinstance(bottleneck, Discrete):
             self.prior_ = Autoregressive(bottleneck.letters, places(self.autoencoder_)).eval()
-            self.prior_.load_state_dict(learned)
+            self.prior_.load_state_dict(prior)
         else:
-            self.prior_ = Mixture.restored(learned, self._codes(self.probe_[:1]).shape[1])
+            width = self._codes(self.probe_[:1]).shape[1] + Given(schema).width
+            self.prior_ = Mixture.restored(prior, width)
         self.patterns_ = state["patterns"]
         if self.gaps and self.patterns_.shape[1:] != shape:
             raise InvalidData(f"The file keeps gaps of rows of shape {tuple(self.patterns_.shape[1:])}, not {shape}.")
@@ -302,20 +329,6 @@ def turning(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     arc = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / angle.sin().clamp_min(TINY)
     direction = torch.where(angle.sin() < FLAT, straight(one, other, share), arc)
     return direction * straight(lengths[0], lengths[1], share)
-
-
-def _arrays(given: Mapping[str, Any], rows: pa.Table) -> dict[str, pa.Array]:
-    """The values as columns of one row, of the types of the fit."""
-    try:
-        return {name: pa.array([value]).cast(rows.schema.field(name).type) for name, value in given.items()}
-    except pa.ArrowInvalid as error:
-        raise InvalidParameter(f"given holds a value that its column cannot hold: {error}") from None
-
-
-def _nameless(columns: tuple[Column, ...], x: Tensor) -> Tensor:
-    """Which values are of the category that stands for all those never seen."""
-    last = [len(column.categories) - 1 if column.kind == "category" else math.nan for column in columns]
-    return x == torch.tensor(last).view(-1, *[1] * (x.dim() - 2))
 
 
 def _range(column: Column) -> tuple[float, float]:

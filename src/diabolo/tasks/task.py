@@ -5,8 +5,6 @@ X --rows--> Preparation --x--> Variant.build, Variant.train --autoencoder--> _ca
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -58,6 +56,10 @@ class Task(Params, ABC):
         Mapping[str, str] | None, "likelihood by column name, '*' for all others; None: chosen from the data"
     ] = None
     ignore: Annotated[tuple[str, ...], "columns that are not learned from, such as labels"] = ()
+    given: Annotated[
+        tuple[str, ...],
+        "columns that are told, not learned: every other value is judged, coded and made given them",
+    ] = ()
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
     usual: ClassVar[Mapping[str, str]] = {}  # the variant for each kind of rows, where ``variant`` may be None
@@ -84,8 +86,8 @@ class Task(Params, ABC):
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
-        preparation = Preparation(likelihoods=self.likelihoods, ignore=self.ignore, units=self.by_distance)
-        self.preparation_ = preparation.fit(counted(rows, weight))
+        told = {name: getattr(self, name) for name in ("likelihoods", "ignore", "given")}
+        self.preparation_ = Preparation(**told, units=self.by_distance).fit(counted(rows, weight))
         self._remember(self.preparation_.schema_, named=isinstance(rows, Source) or hasattr(self, "feature_names_in_"))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
@@ -286,9 +288,10 @@ class Task(Params, ABC):
                 "rows": train,
                 "held out": held_out,
                 "left out": len(self.dropped_rows_),
-                "fingerprint": fingerprint(schema),
+                "fingerprint": schema.fingerprint,
             },
             "columns": [column.name for column in schema.columns],
+            "given": list(schema.told),
             "set aside": dict(schema.dropped),
             "comparison": self.comparison_,
             "findings": Finding.entry_of(self.findings_),
@@ -445,11 +448,6 @@ def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBat
 def briefly(trainer: Trainer) -> Trainer:
     """The same training for a few epochs, and apart from its checkpoint."""
     return clone(trainer).set_params(epochs=min(trainer.epochs, FURTHER), checkpoint=None)
-
-
-def fingerprint(schema: Schema) -> str:
-    """A short hash of everything learned from the columns: equal data gives equal fingerprints."""
-    return hashlib.sha256(json.dumps(schema.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _gathered(source: Source) -> pa.Table | None:

@@ -340,7 +340,8 @@ class Energy(Deep):
 def _straight(autoencoder: Autoencoder) -> Autoencoder:
     """The linear part of a residual autoencoder, of the same weights."""
     encoder, decoder = (cast(Sum, each).first for each in (autoencoder.encoder, autoencoder.decoder))
-    return Autoencoder(encoder, autoencoder.bottleneck, decoder, autoencoder.likelihood)
+    straight = Autoencoder(encoder, autoencoder.bottleneck, decoder, autoencoder.likelihood)
+    return straight.reading(autoencoder.conditions)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diabolo.autoencoder import Autoencoder, Bottleneck, Bound, Penalty
 from diabolo.ensemble import Ensemble
 from diabolo.likelihoods import Columnwise, Scale, fitting
-from diabolo.networks import Decoder, Encoder, Layers, mirror
+from diabolo.networks import Decoder, Encoder, Given, Layers, mirror
 from diabolo.networks.dense import Activation, Network
 from diabolo.params import Count, Fraction, Params
 from diabolo.schema import Schema
@@ -33,6 +33,7 @@ class Variant(Params, ABC):
     def build(self, schema: Schema) -> Autoencoder:
         """A new autoencoder for rows of this schema; its weights come from torch's random state.
 
+        The hooks are asked about the learned columns: their schema has none that is given, but so many conditions.
         Raises InvalidParameter for a parameter outside its allowed values.
 
         >>> from diabolo.schema import numbers
@@ -92,11 +93,13 @@ class Variant(Params, ABC):
         return 1
 
     def _member(self, schema: Schema) -> Autoencoder:
+        conditions = Given(schema)
+        schema = conditions.learned
         corruption, likelihood = self.corruption(schema), self.likelihood(schema)
         bottleneck = self.bottleneck(cells(schema))
         flags = schema.missing or getattr(corruption, "hides", False)
         encoder, decoder = self.networks(schema, bottleneck, likelihood, flags)
-        return Autoencoder(
+        autoencoder = Autoencoder(
             encoder,
             bottleneck,
             decoder,
@@ -106,6 +109,7 @@ class Variant(Params, ABC):
             bound=self.bound(),
             turns=self.judged(schema),
         )
+        return autoencoder.reading(conditions if conditions.width else None)
 
     @abstractmethod
     def networks(
