@@ -252,5 +252,5 @@ def test_parts_say_what_they_do() -> None:
         "HidePatches(share=0.3, size=4)",
         "SwapRows(share=0.3)",
         "HideEnd(steps=3)",
-        "Warp(strength=1.0)",
+        "Warp(strength=0.3)",
     ]

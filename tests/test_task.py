@@ -21,6 +21,7 @@ from diabolo.checks.tasks import made_up
 from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter, SchemaMismatch, UnreadableFile
 from diabolo.tasks import TASKS, task
 from diabolo.tasks.task import Task
+from diabolo.tasks.tensors import rebuilt
 from diabolo.trainer import Epoch
 from diabolo.variants import VAE, Denoising, Linear, Vanilla
 
@@ -328,7 +329,7 @@ def test_nothing_to_save_before_a_fit(tmp_path: Path) -> None:
 def test_weights_of_another_variant_are_refused() -> None:
     fitted = AnomalyDetector(Vanilla(latent=2), trainer=SHORT, random_state=0).fit(made_up())
     with pytest.raises(InvalidArtifact, match="not those of the variant"):
-        task._rebuilt(VAE(latent=2), fitted.preparation_.schema_, fitted.autoencoder_.state_dict())
+        rebuilt(VAE(latent=2), fitted.preparation_.schema_, fitted.autoencoder_.state_dict())
 
 
 def test_card_says_what_the_model_is() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FAR = 3.0  # standard deviations: the extreme of a column whose limits are not known
 # How far a warp goes: two shifts in halves of the grid, logarithms of two stretches, a turn in radians, a shear.
-REACHES = (0.1, 0.1, 0.15, 0.15, math.pi / 12, 0.2)
+REACHES = (1 / 3, 1 / 3, 0.5, 0.5, math.radians(50), 2 / 3)
 IN_TIME = (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # those of them that a series knows
 
 
@@ -223,8 +223,8 @@ class Warp(nn.Module):
 
     ::
 
-        seen(place) = x(A place + t)     A = turn (to 15 degrees) . stretch (to exp 0.15) . shear (to 0.2)
-                                         t: to a tenth of half the grid; all times ``strength``, uniform
+        seen(place) = x(A place + t)     A = turn (to 50 degrees) . stretch (to exp 1/2) . shear (to 2/3)
+                                         t: to a third of half the grid; all times ``strength``, uniform
 
     What such a change leaves alone is what the image shows (Simard et al., 2003, ICDAR). Values between places are
     interpolated, those of booleans and categories taken from the nearest place, and what leaves the grid at one edge
@@ -237,7 +237,7 @@ class Warp(nn.Module):
 
     hides: ClassVar[bool] = False
 
-    def __init__(self, schema: Schema, strength: float = 1.0) -> None:
+    def __init__(self, schema: Schema, strength: float = 0.3) -> None:
         super().__init__()
         _at_least_zero("strength", strength, self)
         if len(schema.grid) not in (1, 2):

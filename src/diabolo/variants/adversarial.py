@@ -100,6 +100,5 @@ class IIC(Contrastive):
     )
     scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = "unit"
     noise: Annotated[Noise, NOISES] = "warp"
-    strength: Annotated[Fraction, STRENGTHS] = 1.0
     by: Annotated[By, "how two copies are compared"] = "information"
     weight: Annotated[NonNegative, "price of a nat of the comparison"] = 10.0
