@@ -307,7 +307,7 @@ def sparse(path: Path, size: int) -> Path:
 
 
 @pytest.mark.parametrize("name", MONSTERS)
-def test_a_monster_is_refused_in_a_second(path: Path, name: str) -> None:
+def test_a_monster_is_refused_in_a_second(path: Path, name: str, pace: float) -> None:
     monster = MONSTERS[name](path)
     times = []
     for _ in range(2):  # the better of two, on a machine that others use too
@@ -315,7 +315,7 @@ def test_a_monster_is_refused_in_a_second(path: Path, name: str) -> None:
         with pytest.raises(InvalidArtifact):
             artifact.read(monster)
         times.append(time.thread_time() - begin)
-    assert min(times) < 1.0
+    assert min(times) < 1.0 * pace
 
 
 MEASURED = r"""
