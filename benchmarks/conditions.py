@@ -11,10 +11,7 @@ rows: 100 of each digit are asked for; a forest that knows the real rows says wh
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,24 +21,18 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+from benchmarks.representation import DATA, Table, shown
 from diabolo import AnomalyDetector, Embedder, Synthesizer
 
-DATA = Path(os.environ.get("DIABOLO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 ROWS = 3_000  # training rows, and test rows, at most
 BATCHES, SCALE = 4, 0.3
 ASKED = 100  # new rows of each kind
 Rows = tuple[np.ndarray, np.ndarray]  # values (n, columns), conditions (n,)
-Table = tuple[str, Iterator[list[str]]]
 
 
 def main() -> None:
     """Print every table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    for title, lines in tables(range(parser.parse_args().seeds)):
-        print(f"\n{title}")
-        for line in lines:
-            print(" | ".join(line), flush=True)
+    shown(__doc__, tables)
 
 
 def tables(seeds: range) -> Iterator[Table]:

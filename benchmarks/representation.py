@@ -43,7 +43,12 @@ Table = tuple[str, Iterator[list[str]]]
 
 def main() -> None:
     """Print every table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    shown(__doc__, tables)
+
+
+def shown(words: str | None, tables: Callable[[range], Iterator[Table]]) -> None:
+    """Print the tables for as many seeds as the command line asks for."""
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     for title, lines in tables(range(parser.parse_args().seeds)):
         print(f"\n{title}")

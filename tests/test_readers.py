@@ -333,22 +333,22 @@ def opened_elsewhere(place: Path) -> tuple[int, float, float]:
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_refused_quickly(tmp_path: Path, name: str, pace: float) -> None:
+def test_bombs_are_refused_quickly(tmp_path: Path, name: str) -> None:
     BOMBS[name](tmp_path / name)
     rows, grown, seconds = opened_elsewhere(tmp_path / name)
     assert rows == -1
     assert grown < 256
-    assert seconds < 2 * pace
+    assert seconds < 2
 
 
-def test_one_long_text_repeated_is_read_once(tmp_path: Path, pace: float) -> None:
+def test_one_long_text_repeated_is_read_once(tmp_path: Path) -> None:
     """50 GB of text in a file of 5 MB: as a dictionary it takes 5 MB."""
     long = pa.DictionaryArray.from_arrays(pa.array(np.zeros(10_000, np.int32)), pa.array(["x" * 5_000_000]))
     pq.write_table(pa.table({"s": long}), tmp_path / "t.parquet", compression="none", store_schema=False)
     rows, grown, seconds = opened_elsewhere(tmp_path / "t.parquet")
     assert rows == 10_000
     assert grown < 256
-    assert seconds < 2 * pace
+    assert seconds < 2
 
 
 def test_streaming_a_large_file_takes_bounded_memory(tmp_path: Path) -> None:
