@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks import (
     beside_pythae,
+    conditions,
     detection,
     dictionary,
     generation,
@@ -29,8 +30,8 @@ from benchmarks import (
 
 PLACE = Path(__file__).with_name("RESULTS.md")
 PARTS = (
-    "speed", "clean", "contaminated", "imputation", "representation", "latent", "dictionary", "images", "pictures",
-    "generation", "pythae",
+    "speed", "clean", "contaminated", "imputation", "representation", "conditions", "latent", "dictionary", "images",
+    "pictures", "generation", "pythae",
 )  # fmt: skip
 USUAL = PARTS[:-3]  # pictures and generation take long, Pythae is no dependency: they run when they are named
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
@@ -122,6 +123,12 @@ def representation_part(seeds: int) -> str:
     )
 
 
+def conditions_part(seeds: int) -> str:
+    """Every table of given columns."""
+    told = f"Mean over {seeds} seeds; at most {conditions.ROWS:,} rows to train with and to test; one configuration."
+    return "\n\n".join([heading("Given columns"), told, *(table(*each) for each in conditions.tables(range(seeds)))])
+
+
 def imputation_part(seeds: int) -> str:
     """The table of filled gaps."""
     told = (
@@ -160,6 +167,7 @@ def latent_part(seeds: int) -> str:
 SEEDED: dict[str, Callable[[int], str]] = {
     "imputation": imputation_part,
     "representation": representation_part,
+    "conditions": conditions_part,
     "latent": latent_part,
     "dictionary": dictionary_part,
     "generation": generation_part,

@@ -88,8 +88,8 @@ class IIC(Contrastive):
     """Codes that part into groups: what a copy's group tells of the other copy's is made as much as can be (invariant
     information clustering: Ji et al., 2019, arXiv:1807.06653; here of the code of an autoencoder).
 
-    For clustering and embedding images, which show the same after a small shift, turn or stretch. Tables and series
-    have fewer such changes, and gain less.
+    For clustering and embedding images, which show the same after a small shift, turn or stretch. A table cannot be
+    bent: there some values of other rows stand in for it.
     """
 
     latent: Annotated[Count, "numbers in the code"] = 16
