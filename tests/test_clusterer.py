@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from diabolo import Clusterer, Trainer, load
 from diabolo.checks.tasks import made_up
+from diabolo.errors import MissingExtra
 from diabolo.evaluate import clustering
 from diabolo.tasks import task
 from diabolo.variants import DEC, Residual, Vanilla
@@ -28,7 +30,7 @@ def groups(count: int = 100, seed: int = 0) -> np.ndarray:
 TRUTH = np.repeat([0, 1, 2], 100)
 
 
-@pytest.mark.parametrize("by", ["neighbours", "mixture", "means"])
+@pytest.mark.parametrize("by", ["neighbours", "mixture", "means", "umap"])
 @pytest.mark.parametrize("variant", ["Linear", Vanilla(latent=2, hidden=(16,))])
 @pytest.mark.parametrize("clusters", [3, None])
 def test_groups_are_found(variant, by: str, clusters: int | None) -> None:
@@ -71,7 +73,7 @@ def test_a_file_that_is_streamed_is_labelled_too(tmp_path: Path, monkeypatch: py
     assert adjusted_rand_score(TRUTH, clusterer.labels_) > 0.9
 
 
-@pytest.mark.parametrize("by", ["neighbours", "mixture"])
+@pytest.mark.parametrize("by", ["neighbours", "mixture", "umap"])
 def test_saved_and_loaded(tmp_path: Path, by: str) -> None:
     clusterer = Clusterer("Linear", clusters=3, by=by, random_state=0).fit(groups())
     clusterer.save(tmp_path / "m.diabolo")
@@ -80,9 +82,19 @@ def test_saved_and_loaded(tmp_path: Path, by: str) -> None:
     assert np.array_equal(again.predict_proba(groups(seed=1)), clusterer.predict_proba(groups(seed=1)))
 
 
-def test_more_clusters_than_different_rows() -> None:
-    clusterer = Clusterer("Linear", clusters=9, random_state=0).fit(np.repeat(groups(1), 4, 0))
+@pytest.mark.parametrize("by", ["neighbours", "umap"])
+def test_more_clusters_than_different_rows(by: str) -> None:
+    clusterer = Clusterer("Linear", clusters=9, by=by, random_state=0).fit(np.repeat(groups(1), 4, 0))
     assert clusterer.clusters_ <= 3 and set(clusterer.labels_) <= set(range(clusterer.clusters_))
+
+
+def test_without_umap_it_is_said_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Clusterer("Linear", clusters=3, by="umap", random_state=0).fit(groups()).save(tmp_path / "m.diabolo")
+    monkeypatch.setitem(sys.modules, "umap", None)
+    monkeypatch.setattr(Trainer, "fit", None)
+    with pytest.raises(MissingExtra, match=r'by="umap".*pip install "diabolo\[plot\]"'):
+        Clusterer(clusters=3, by="umap").fit(groups())
+    assert load(tmp_path / "m.diabolo").predict(groups()).shape == (300,)  # a model that is there needs no umap
 
 
 def test_the_comparison_is_of_equally_many_clusters() -> None:

@@ -27,6 +27,7 @@ LAYERS = (
         "priors",
         "dictionary",
         "linear",
+        "layouts",
         "neighbours",
         "ensemble",
     ),
@@ -45,7 +46,7 @@ ELSEWHERE = {
     "PIL": {"images"},
     "rich": {"console"},
     "typer": {"arguments", "cli", "console", "drawing"},
-    "umap": {"plots"},
+    "umap": {"layouts"},
 }
 FREE_OF_TORCH = ("errors", "params", "schema")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
-from diabolo.errors import InvalidData, InvalidParameter, MissingExtra
+from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.evaluate.scores import column
+from diabolo.layouts import laid_out
 from diabolo.plots.canvas import INK, SOFT, Axes, Figure, canvas, colours, titled
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ By = Literal["pca", "tsne", "umap"]
 WAYS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 MOST = 10_000  # codes that are drawn
 KINDS = 20  # labels that are told apart
-NEIGHBOURS = 15
 LOOKED = 500  # points of a kind that are looked at for the place of its name
 
 
@@ -76,32 +74,14 @@ def _placed(codes: np.ndarray, by: str, seed: int) -> tuple[Float[np.ndarray, "n
         from sklearn.decomposition import PCA
 
         return PCA(2, random_state=seed).fit_transform(codes), ("principal component 1", "principal component 2")
-    return (_by_umap if by == "umap" else _by_tsne)(codes, seed), (f"{WAYS[by]} 1", f"{WAYS[by]} 2")
+    places = laid_out(codes, seed=seed) if by == "umap" else _by_tsne(codes, seed)
+    return places, (f"{WAYS[by]} 1", f"{WAYS[by]} 2")
 
 
 def _by_tsne(codes: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     return TSNE(perplexity=min(30, (len(codes) - 1) / 3), random_state=seed).fit_transform(codes)
-
-
-def _by_umap(codes: np.ndarray, seed: int) -> np.ndarray:
-    """Seeded, and so on one thread: on several its result differs from time to time. torch keeps its own threads."""
-    threads = torch.get_num_threads()  # numba, which umap-learn runs on, changes them for the whole process
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what else it could do with what else were installed
-        try:
-            from umap import UMAP
-        except ImportError as error:
-            raise MissingExtra(
-                'A map by UMAP needs umap-learn. Type: pip install "diabolo[plot]", or draw it by "pca" or "tsne".'
-            ) from error
-        near = min(NEIGHBOURS, len(codes) - 1)
-        start = "spectral" if len(codes) > NEIGHBOURS else "random"
-        try:
-            return UMAP(n_neighbors=near, init=start, random_state=seed, n_jobs=1).fit_transform(codes)
-        finally:
-            torch.set_num_threads(threads)
 
 
 def _points(figure: Figure, axes: Axes, places: np.ndarray, labels: np.ndarray | None) -> None:

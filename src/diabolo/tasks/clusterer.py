@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 from diabolo.batches import Batch, Batches, drawn, in_blocks
+from diabolo.layouts import needs_umap
 from diabolo.params import Count
 from diabolo.readers import Source
 from diabolo.tasks.codes import OF_CODES, codes
@@ -33,8 +34,10 @@ class Clusterer(ClusterMixin, Task):
 
     ``by="neighbours"`` puts codes together whose neighbours are together, so that the cluster of a row tells most about
     those of its nearest ones; clusters are of any shape. ``by="mixture"`` fits Gaussians to the codes, ``by="means"``
-    k-means, that is Gaussians of one size without a shape; a row belongs to the likeliest. Clusters are found among at
-    most 20,000 rows once the autoencoder is trained, and change nothing in it. The variant, where none is named, is
+    k-means, that is Gaussians of one size without a shape; a row belongs to the likeliest. ``by="umap"`` fits Gaussians
+    to the places that UMAP gives the codes, and a row belongs to the cluster of the nearest codes (N2D: McConville et
+    al., 2021, arXiv:1908.05968); it needs ``umap-learn``, else MissingExtra is raised. Clusters are found among at most
+    20,000 rows once the autoencoder is trained, and change nothing in it. The variant, where none is named, is
     ``Residual``, for images ``IIC``; unless it is given whole, its codes are as wide as it allows. Columns of numbers
     that share their bounds, as pixels do, are measured by one scale.
 
@@ -64,9 +67,10 @@ class Clusterer(ClusterMixin, Task):
     ] = None
     usual: ClassVar[Mapping[str, str]] = OF_CODES
     clusters: Annotated[Count | None, "how many clusters; None: as many as suit the rows"] = None
-    by: Annotated[Literal["neighbours", "mixture", "means"], "groups of near codes, Gaussians, or k-means"] = (
-        "neighbours"
-    )
+    by: Annotated[
+        Literal["neighbours", "mixture", "means", "umap"],
+        "groups of near codes, Gaussians, k-means, or Gaussians in a layout by UMAP",
+    ] = "neighbours"
     by_distance: ClassVar[bool] = True
 
     def predict(self, X: Any) -> np.ndarray:
@@ -100,6 +104,11 @@ class Clusterer(ClusterMixin, Task):
     def _shares(self, x: Tensor) -> Tensor:
         return self.grouping_.shares(self.autoencoder_.encode(x).z.flatten(1))
 
+    def _rounds(self, train: Batches, held_out: Batches) -> Iterator[tuple[Batches, Batches, Batches]]:
+        if self.by == "umap":
+            needs_umap('Clusterer(by="umap")')  # told before the training, not after it
+        yield from super()._rounds(train, held_out)
+
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         rows = drawn(train, CLUSTERED, self.seed_)
         found, judged = Batch(self._codes(rows.x), rows.weight), self._codes(next(held_out.ordered(TRIALS)).x)
@@ -114,10 +123,12 @@ class Clusterer(ClusterMixin, Task):
     def _found(self, found: Batch, count: int) -> Groups | Mixture:
         if self.by == "neighbours":
             return Groups.of_neighbours(found, count, self.seed_)
+        if self.by == "umap":
+            return Groups.of_layout(found, count, self.seed_)
         return self._tried(found, count, STARTS)
 
     def _tried(self, found: Batch, count: int, starts: int) -> Mixture:
-        """So many Gaussians; neighbours need to be told a number of groups, and are told theirs."""
+        """So many Gaussians; neighbours and layouts need to be told a number of groups, and are told theirs."""
         find = Mixture.of_means if self.by == "means" else Mixture.of_gaussians
         return find(found, count, self.seed_, starts)
 
@@ -169,7 +180,7 @@ class Clusterer(ClusterMixin, Task):
         return self.grouping_.state() | {"rows": torch.from_numpy(self.labels_.astype(np.int32))}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        kind: type[Groups] | type[Mixture] = Groups if self.by == "neighbours" else Mixture
+        kind: type[Groups] | type[Mixture] = Groups if self.by in ("neighbours", "umap") else Mixture
         self.grouping_ = kind.restored(state, self._codes(self.probe_[:1]).shape[1])
         self.labels_ = state["rows"].numpy().astype(np.int64)
 

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from diabolo.batches import Batch
 from diabolo.errors import InvalidData
+from diabolo.layouts import laid_out
 from diabolo.randomness import mix
-from diabolo.tasks.mixture import quietly
+from diabolo.tasks.mixture import Mixture, quietly
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -35,6 +36,7 @@ PIECES = (4, 8, 16)  # times as many pieces as groups, that are then put togethe
 MOST_PIECES = 160
 STARTS = 6  # of each number of pieces; the best of all is taken
 ROUNDS = 50  # of moving codes between groups, at most
+FLAT, WIDE = 2, 10  # numbers of a place in a layout, at least and at most
 BLOCK = 256  # rows whose distances are held at once
 TINY = 1e-12
 
@@ -69,8 +71,18 @@ class Groups:
             for start in range(starts)
         ]
         best = max(found, key=lambda labels: information(links.shares(labels, count)))
-        used = np.unique(best, return_inverse=True)[1].ravel()
-        return cls(codes.x.clone(), torch.from_numpy(used.astype(np.int64)))
+        return cls._numbered(codes, best)
+
+    @classmethod
+    def of_layout(cls, codes: Batch, count: int, seed: int) -> Self:
+        """At most ``count`` groups: Gaussians among the places that UMAP gives the codes (McConville et al., 2021,
+        arXiv:1908.05968). Raises MissingExtra.
+        """
+        count = min(count, len(codes.x.unique(dim=0)))
+        numbers = min(max(count, FLAT), WIDE)
+        places = torch.from_numpy(laid_out(codes.x.numpy(), numbers, apart=0.0, seed=seed % 2**32))
+        found = Mixture.of_gaussians(Batch(places, codes.weight), count, seed)
+        return cls._numbered(codes, found.joint(places).argmax(1).numpy())
 
     @property
     def count(self) -> int:
@@ -109,6 +121,12 @@ class Groups:
         ):
             raise InvalidData(f"The groups in the file are not those of codes of {width} numbers.")
         return made
+
+    @classmethod
+    def _numbered(cls, codes: Batch, labels: np.ndarray) -> Self:
+        """These groups, numbered without a gap."""
+        used = np.unique(labels, return_inverse=True)[1].ravel()
+        return cls(codes.x.clone(), torch.from_numpy(used.astype(np.int64)))
 
     def _nearest(self, z: Tensor) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
         """Distances and places of the nearest kept codes, the nearest first."""
