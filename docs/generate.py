@@ -61,6 +61,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "networks",
             "dictionary",
             "linear",
+            "layouts",
             "neighbours",
             "ensemble",
         ),
