@@ -32,7 +32,7 @@ from diabolo.variants import named
 DATA = Path(os.environ.get("DIABOLO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "images"
 SIDE = 28
 PIXELS = Schema(tuple(Column(f"pixel{i}", "boolean", "Bernoulli") for i in range(SIDE**2)))
-NETWORK = {"latent": 40, "hidden": (400, 200)}
+NETWORK = {"latent": 40, "hidden": (236, 236), "network": "residual"}
 HEADER = ["variant", "weights", "epochs", "elbo", "nll", "spread of nll", "CPU s of training"]
 
 
@@ -92,7 +92,7 @@ def trained(name: str, epochs: int, train: Binarised, seed: int) -> Autoencoder:
     variant = named()[name](**NETWORK)
     with seeded(seed):
         autoencoder = variant.build(PIXELS)
-    variant.train(autoencoder, Trainer(epochs=epochs, batch_size=128, lr=1e-3), train, seed=seed)
+    variant.train(autoencoder, Trainer(epochs=epochs, batch_size=128), train, seed=seed)
     return autoencoder
 
 

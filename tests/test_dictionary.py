@@ -143,20 +143,24 @@ def test_rich_rows_use_more_numbers_than_poor_ones() -> None:
 
 def test_k_grows_from_one_in_training_only() -> None:
     part, h = sparse.GrowingTopK(6, k=3).train(), torch.rand(9, 6) + 1
-    part.growth.steps = 4
-    shares = [part(h).z / h for _ in range(5)]
-    assert [float(each[0].sum()) for each in shares] == pytest.approx([1.5, 2.0, 2.5, 3.0, 3.0])
+    assert part(h).z.ne(0).sum(1).tolist() == [3] * 9  # where nobody says how far the training is
+    shares = []
+    for done in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
+        part.growth.reach(done)
+        shares.append(float((part(h).z / h)[0].sum()))
+    assert shares == pytest.approx([1.0, 1.5, 2.0, 2.5, 3.0, 3.0])
     fresh = sparse.GrowingTopK(6, k=3)
-    fresh.growth.steps = 4
+    fresh.growth.reach(0.1)
     assert fresh.eval()(h).z.ne(0).sum(1).tolist() == [3] * 9
 
 
 @pytest.mark.parametrize("make", [lambda: sparse.BatchTopK(6, 3, 1.2), lambda: sparse.JumpReLU(6, 1.0, 3, 1.2)])
 def test_rows_keep_their_largest_numbers_until_a_threshold_decides(make: Callable[[], sparse.Growing]) -> None:
     part, rows, h = make().train(), sparse.GrowingTopK(6, 3).train(), torch.rand(9, 6) + 0.5
-    part.growth.steps = rows.growth.steps = 4
-    for _ in range(3):
+    for done in (0.2, 0.4, 0.6):
+        part.growth.reach(done), rows.growth.reach(done)
         torch.testing.assert_close(part(h).z, rows(h).z)
+    part.growth.reach(0.8)
     threshold = part.threshold if isinstance(part, sparse.BatchTopK) else part.get_parameter("log_threshold").exp()
     above = torch.where(h > threshold.clone(), h, 0.0)
     torch.testing.assert_close(part(h).z, above)
@@ -165,12 +169,13 @@ def test_rows_keep_their_largest_numbers_until_a_threshold_decides(make: Callabl
 
 def test_thresholds_of_jump_relu_follow_the_growing_k_and_then_learn() -> None:
     part = sparse.JumpReLU(64, weight=0.5, k=5).train()
-    part.growth.steps = 400
-    for _ in range(399):
+    for step in range(399):
+        part.growth.reach(0.8 * step / 399)
         code = part(torch.randn(200, 64))
     assert code.costs["l0"].mean().item() == pytest.approx(0.5 * 5, rel=0.15)
     code.costs["l0"].sum().backward()
     assert not part.log_threshold.grad.any()  # type: ignore[union-attr]
+    part.growth.reach(0.8)
     part(torch.randn(200, 64)).costs["l0"].sum().backward()
     assert part.log_threshold.grad.all()  # type: ignore[union-attr]
 
@@ -448,9 +453,11 @@ def test_k_grows_over_most_of_the_training_and_not_again() -> None:
     autoencoder = variant.build(numbers(6))
     variant.train(autoencoder, trainer, Rows(torch.randn(55, 6) + 1))
     growth = autoencoder.bottleneck.growth
-    assert (growth.steps, int(growth.step)) == (19, 24)
-    variant.train(autoencoder, Trainer(epochs=40, batch_size=10), Rows(torch.randn(55, 6)))
-    assert growth.steps == 19
+    assert float(growth.done) == 1.0 and float(growth.train()()) == 2.0
+    seen: list[float] = []
+    growth.register_forward_hook(lambda part, _, count: seen.append(float(count)))
+    variant.train(autoencoder, trainer, Rows(torch.randn(55, 6)))
+    assert set(seen) == {2.0}
 
 
 def test_thresholds_start_on_the_scale_of_the_first_codes() -> None:

@@ -118,13 +118,13 @@ def pair(
 
 
 @torch.no_grad()
-def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> bool:
-    """Put the dictionary's bias at the geometric median of (at most 4096) rows; False if it had moved from 0 before."""
+def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> None:
+    """Put the dictionary's bias at the geometric median of (at most 4096) rows, unless it has moved from 0 before."""
     reading: nn.Sequential = autoencoder.encoder.layers  # type: ignore[assignment]
     there: nn.Linear = reading[-1]  # type: ignore[assignment]
     back: Dictionary = autoencoder.decoder.layers[0]  # type: ignore[assignment, index]
     if back.bias.any():
-        return False
+        return
     batch = drawn(batches, DRAWN, seed)
     x, given = autoencoder.apart(batch.x, batch.given)
     features = autoencoder.encoder.features(x).flatten(1)  # type: ignore[operator]
@@ -133,7 +133,6 @@ def start(autoencoder: Autoencoder, batches: Batches, seed: int) -> bool:
     if isinstance(reading[0], Conditions) and given is not None:
         middle = geometric_median(given, batch.weights)
     there.bias.sub_(there.weight[:, : len(middle)] @ middle)
-    return True
 
 
 def geometric_median(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"]) -> Float[Tensor, "d"]:

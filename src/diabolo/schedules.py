@@ -5,33 +5,45 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+UNTOLD = -1.0  # how far a training is that tells nothing
+
 
 class Anneal(nn.Module):
-    """A number that goes from ``start`` to ``end`` in equal steps, one per training batch.
+    """A number that goes from ``start`` to ``end`` in the first ``share`` of a training, and stays there.
 
-    The ``t``-th call in training mode gives ``start + (end - start) * min(t / steps, 1)``; a call in evaluation mode
-    gives ``end``, so that validation costs of different epochs can be compared. The count of steps is a buffer: it is
-    saved, resumed and copied with the weights. A warm-up of the KL cost (Bowman et al., 2016, arXiv:1511.06349) is
-    ``Anneal(0.0, 1.0, steps)``.
+    ``start + (end - start) * min(done / share, 1)``, ``done`` being the share of its steps that a training has taken,
+    as ``Trainer`` tells by ``reach``. In evaluation mode it is ``end``, so that validation costs of different epochs
+    can be compared, and so it is where nobody tells how far the training is. ``done`` is a buffer, saved, resumed and
+    copied with the weights; it never falls, so that a training which goes on does not start anew. A warm-up of the KL
+    cost (Bowman et al., 2016, arXiv:1511.06349) is ``Anneal(0.0, 1.0, share)``.
 
-    >>> warmup = Anneal(0.0, 1.0, steps=2)
-    >>> [float(warmup()) for batch in range(3)], float(warmup.eval()())
-    ([0.5, 1.0, 1.0], 1.0)
+    >>> warmup = Anneal(0.0, 1.0, share=0.5)
+    >>> warmup().item(), warmup.reach(0.25)().item(), warmup.reach(0.75)().item(), warmup.eval()().item()
+    (1.0, 0.5, 1.0, 1.0)
     """
 
-    step: Tensor
+    done: Tensor
 
-    def __init__(self, start: float, end: float, steps: int) -> None:
+    def __init__(self, start: float, end: float, share: float) -> None:
         super().__init__()
-        self.start, self.end, self.steps = start, end, steps
-        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+        self.start, self.end, self.share = start, end, share
+        self.register_buffer("done", torch.tensor(UNTOLD))
 
     def forward(self) -> Tensor:
-        """The number now; in training mode, one step further."""
-        if not self.training:
-            return torch.full_like(self.step, self.end, dtype=torch.float32)
-        self.step += 1
-        return self.start + (self.end - self.start) * (self.step / max(self.steps, 1)).clamp(max=1.0)
+        """The number now."""
+        if not (self.training and self.share):
+            return torch.full_like(self.done, self.end)
+        gone = torch.where(self.done < 0, 1.0, self.done / self.share).clamp(max=1.0)
+        return self.start + (self.end - self.start) * gone
+
+    def reach(self, done: float) -> Anneal:
+        """Move on to this share of the training, from 0 to 1."""
+        self.done.clamp_(min=done)
+        return self
+
+    def moving(self) -> Tensor:
+        """Whether the number is on its way."""
+        return (self.done >= 0) & (self.done < self.share)
 
     def extra_repr(self) -> str:
-        return f"{self.start:g} -> {self.end:g} in {self.steps} steps"
+        return f"{self.start:g} -> {self.end:g} in {self.share:g} of the training"

@@ -30,6 +30,7 @@ from diabolo.distributed import Sharded, Weights, World, layout, spread
 from diabolo.errors import DiaboloWarning, Interrupted, InvalidData, InvalidParameter, TrainingFailed
 from diabolo.params import Count, NonNegative, Params, Positive
 from diabolo.randomness import mix, shard
+from diabolo.schedules import Anneal
 
 __all__ = ["Epoch", "Trainer"]
 
@@ -178,6 +179,7 @@ class Training:
         self.trainer, self.weights, self.world, self.data = trainer, weights, world, data
         self.checkpoint, self.asked = checkpoint, asked
         self.moving = Moving(weights)
+        self.annealed = [part for part in weights.root.modules() if isinstance(part, Anneal)]
         self.names: list[str] = []
         self.progress = Progress()
 
@@ -270,7 +272,9 @@ class Training:
     def _step(self, batch: Batch, step: int) -> Step:
         self._heed()
         noise = mix(self.data.seed, self.progress.epoch, step, self.progress.setbacks)
-        weight = _weight(batch)
+        weight, (behind, steps) = _weight(batch), self._place(step)
+        for each in self.annealed:
+            each.reach((behind + 1) / steps)
         self.weights.clear()
         pieces = [
             self._piece(batch, rows, noise, self.weights.scale / (weight or 1.0))
@@ -298,9 +302,11 @@ class Training:
         return costs
 
     def _rate(self, step: int) -> float:
-        steps = self.data.steps
-        rate = self.trainer.rate(self.progress.epoch * steps + step, self.trainer.epochs * steps)
-        return rate * self.progress.slower
+        return self.trainer.rate(*self._place(step)) * self.progress.slower
+
+    def _place(self, step: int) -> tuple[int, int]:
+        """How many steps of the training are behind this one of the epoch, and how many there are in all."""
+        return self.progress.epoch * self.data.steps + step, self.trainer.epochs * self.data.steps
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.trainer.precision == "float32":

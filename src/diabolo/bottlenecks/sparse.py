@@ -18,6 +18,7 @@ from diabolo.schedules import Anneal
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+GROWTH = 0.8  # share of the training in which k grows from 1
 PACE = 0.1  # of the threshold: a batch with twice as many numbers in use raises it by 7 %
 FARTHEST = 2.0  # times too many or too few: what is farther off is taken for that
 
@@ -26,15 +27,15 @@ class Growing(Continuous, ABC):
     """Codes of which a row may at first use one number, and up to ``k`` in the course of training.
 
     A row that may use one atom only goes to the nearest one, as in clustering, and finds it before others have to be
-    told apart. k grows over ``growth.steps`` training batches; unless set, at once. Where a threshold is to decide, it
-    does so from then on: before, it would leave many rows without an atom, and strong atoms would take all others'
-    places. Raises InvalidParameter if ``k`` is larger than ``latent``.
+    told apart. k grows in the first 0.8 of a training by ``Trainer``. Where a threshold is to decide, it does so from
+    then on: before, it would leave many rows without an atom, and strong atoms would take all others' places. Raises
+    InvalidParameter if ``k`` is larger than ``latent``.
     """
 
     def __init__(self, latent: int, k: int) -> None:
         super().__init__(latent, latent)
         self.k = k
-        self.growth = Anneal(1.0, _checked(k, latent), 0)
+        self.growth = Anneal(1.0, _checked(k, latent), GROWTH)
 
     def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
         return self(self._normal(n, grid)).z
@@ -47,13 +48,7 @@ class Growing(Continuous, ABC):
 
     def grown(self, h: Tensor, z: Tensor, count: Tensor) -> Float[Tensor, "n latent *grid"]:
         """``z``, or the ``count`` largest numbers of each row while k grows."""
-        if not (self.training and self.growth.steps):
-            return z
-        return torch.where(self.growing(), self.largest(h, count), z)
-
-    def growing(self) -> Tensor:
-        """Whether k still grows."""
-        return self.growth.step < self.growth.steps
+        return torch.where(self.growth.moving(), self.largest(h, count), z) if self.training else z
 
     def excess(self, used: Tensor, count: Tensor) -> Tensor:
         """By what a threshold is to be multiplied so that ``count`` numbers of a row are above it, as batches say."""
@@ -130,14 +125,14 @@ class JumpReLU(Growing):
         count, threshold = self.growth(), along(self.log_threshold.exp(), h)
         z = self.grown(h, h * self._step(h.detach(), threshold), count)
         step = self._step(h, threshold)
-        if self.training and self.growth.steps:
-            step = torch.where(self.growing(), step.detach(), step)
+        if self.training:
+            step = torch.where(self.growth.moving(), step.detach(), step)
             self._follow(h > threshold, count)
         return Code(z, {"l0": self.weight * step.flatten(1).sum(1)})
 
     @torch.no_grad()
     def _follow(self, used: Tensor, count: Tensor) -> None:
-        self.log_threshold.add_(torch.where(self.growing(), self.excess(used, count).log(), 0.0))
+        self.log_threshold.add_(torch.where(self.growth.moving(), self.excess(used, count).log(), 0.0))
 
     def _step(self, h: Tensor, threshold: Tensor) -> Tensor:
         ramp = ((h - threshold) / (self.bandwidth * threshold.detach()) + 0.5).clamp(0.0, 1.0)

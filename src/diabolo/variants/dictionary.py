@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchTopK", "Dictionary", "GatedDictionary", "JumpReLU", "Matryoshka", "TopKDictionary", "Transcoder"]
 
-GROWTH = 0.8  # share of the training in which k grows from 1
 LARGEST = 0.4  # share of numbers in use, from which thresholds would be about 0
 
 
@@ -75,10 +74,8 @@ class Atoms(Variant, ABC):
         seed: int = 0,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> list[Epoch]:
-        """Start at the geometric median of the rows and with one atom per row, then train."""
-        if dictionary.start(autoencoder, train, seed) and isinstance(autoencoder.bottleneck, sparse.Growing):
-            batches = -(-train.rows // trainer.size(train.rows)) * trainer.epochs * trainer.accumulate
-            autoencoder.bottleneck.growth.steps = int(GROWTH * batches)
+        """Start at the geometric median of the rows, then train."""
+        dictionary.start(autoencoder, train, seed)
         return super().train(autoencoder, trainer, train, valid, seed=seed, on_epoch=on_epoch)
 
 

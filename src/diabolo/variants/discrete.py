@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from diabolo.autoencoder import Bottleneck, Penalty
 from diabolo.bottlenecks import Categorical, FiniteScalar, LookupFree, Quantised, Residual, Spanned
-from diabolo.params import Count, Natural, NonNegative, Positive, Within
+from diabolo.params import Count, Fraction, NonNegative, Positive, Within
 from diabolo.penalties import Information
 from diabolo.schedules import Anneal
 from diabolo.variants.variant import Deep
@@ -112,8 +112,8 @@ class DiscreteVAE(Deep):
     beta: Annotated[Positive, "price of a nat of information in the code"] = 1.0
     hard: Annotated[bool, "draw one choice, gradients straight through; else a mixture that nears one"] = True
     temperature: Annotated[Positive, "temperature of the draws at first; at last it is 1/16"] = 1.0
-    steps: Annotated[Natural, "training batches until the last temperature"] = 1000
+    cooling: Annotated[Fraction, "share of the training in which the last temperature is reached"] = 1.0
 
     def bottleneck(self, width: int) -> Bottleneck:
-        sizes, temperature = (self.latent, self.codes, self.heads), Anneal(self.temperature, COLDEST, self.steps)
+        sizes, temperature = (self.latent, self.codes, self.heads), Anneal(self.temperature, COLDEST, self.cooling)
         return Categorical(*sizes, weight=self.beta, temperature=temperature, hard=self.hard)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from diabolo.autoencoder import Bottleneck, Bound, Penalty
 from diabolo.bottlenecks import Gaussian, Plain
-from diabolo.params import Count, Fraction, Natural, NonNegative, Positive, Within
+from diabolo.params import Count, Fraction, NonNegative, Positive, Within
 from diabolo.penalties import Covariance, Factors, MeanDiscrepancy, TotalCorrelation
 from diabolo.priors import Prior, StandardNormal
 from diabolo.schedules import Anneal
@@ -26,6 +26,8 @@ __all__ = [
     "InfoVAE",
 ]
 
+WARMUP = "share of the training in which the price of the code rises from 0 to its full height"
+
 
 class VAE(Deep):
     """A distribution per row, held near the prior (Kingma & Welling, 2014, arXiv:1312.6114).
@@ -37,7 +39,7 @@ class VAE(Deep):
 
     beta: Annotated[Positive, "price of a nat of information in the code"] = 1.0
     free: Annotated[NonNegative, "nats per code number that are always paid, so that using them costs no more"] = 0.0
-    warmup: Annotated[Natural, "training batches until the full price"] = 0
+    warmup: Annotated[Fraction, WARMUP] = 0.2
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Gaussian(self.latent, Anneal(0.0, self.beta, self.warmup), self.free, prior=self.prior())
@@ -51,15 +53,15 @@ class AnnealedVAE(Deep):
     """A VAE whose rows are to tell a given number of nats, few at first (Burgess et al., 2018, arXiv:1804.03599).
 
     For codes whose numbers are learned one after the other, each before it is needed. The cost of the code is
-    ``weight * |KL - C|``, C going from 0 to ``capacity`` in ``steps`` training batches.
+    ``weight * |KL - C|``, C going from 0 to ``capacity``.
     """
 
     weight: Annotated[Positive, "the paper's gamma: price of a nat above or below the capacity"] = 2.0
     capacity: Annotated[Positive, "nats that a row tells in the end"] = 8.0
-    steps: Annotated[Natural, "training batches until the capacity is reached"] = 100
+    warmup: Annotated[Fraction, "share of the training in which the capacity is reached"] = 0.5
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return Gaussian(self.latent, self.weight, capacity=Anneal(0.0, self.capacity, self.steps))
+        return Gaussian(self.latent, self.weight, capacity=Anneal(0.0, self.capacity, self.warmup))
 
 
 class BetaTCVAE(VAE):
@@ -109,9 +111,10 @@ class IWAE(Deep):
     """
 
     samples: Annotated[Count, "codes drawn per row in training"] = 8
+    warmup: Annotated[Fraction, WARMUP] = 0.2
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return Gaussian(self.latent)
+        return Gaussian(self.latent, Anneal(0.0, 1.0, self.warmup))
 
     def bound(self) -> Bound:
         return Bound(self.samples)
@@ -162,9 +165,10 @@ class InfoVAE(Deep):
     alpha: Annotated[Fraction, "how much of the price on each row's information is waived"] = 0.5
     weight: Annotated[float, Within(1), "the paper's lambda: price of the discrepancy from the prior"] = 20.0
     kernel: Annotated[Literal["imq", "gaussian"], "how codes are compared: with heavy or light tails"] = "imq"
+    warmup: Annotated[Fraction, WARMUP] = 0.2
 
     def bottleneck(self, width: int) -> Bottleneck:
-        return Gaussian(self.latent, 1 - self.alpha)
+        return Gaussian(self.latent, Anneal(0.0, 1 - self.alpha, self.warmup))
 
     def penalties(self) -> list[Penalty]:
         return [MeanDiscrepancy(self.alpha + self.weight - 1, self.kernel)]
