@@ -24,10 +24,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.generation import NETWORK, SIDE, Binarised, images, trained
+from benchmarks.generation import SIDE, Binarised, images, trained
+from diabolo import Trainer
+from diabolo.variants import VAE
 
 HEADER = ["library", "epochs", "elbo", "nll", "spread of nll", "CPU s of training", "spread"]
-LATENT, (WIDE, NARROW) = NETWORK["latent"], NETWORK["hidden"]
+LATENT, WIDE, NARROW, BATCH, RATE = 40, 400, 200, 128, 1e-3
 AT_ONCE = 20_000  # codes decoded together
 Parts = tuple[Callable[[Tensor], tuple[Tensor, Tensor]], Callable[[Tensor], Tensor]]
 
@@ -65,7 +67,8 @@ def table(epochs: int, rows: int, test: int, samples: int, seeds: range) -> Iter
 
 def ours(train: Tensor, epochs: int, seed: int) -> Parts:
     """A VAE of diabolo: what gives mean and scale of the code, and what gives logits of the pixels."""
-    autoencoder = trained("VAE", epochs, Binarised(train), seed)
+    variant = VAE(latent=LATENT, hidden=(WIDE, NARROW))
+    autoencoder = trained(variant, Trainer(epochs=epochs, batch_size=BATCH, lr=RATE), Binarised(train), seed)
 
     def read(x: Tensor) -> tuple[Tensor, Tensor]:
         posterior = autoencoder.encode(x).posterior
@@ -76,8 +79,8 @@ def ours(train: Tensor, epochs: int, seed: int) -> Parts:
 
 def theirs(train: Tensor, epochs: int, seed: int) -> Parts:
     """A VAE of Pythae, likewise."""
+    from pythae import models
     from pythae.data.datasets import BaseDataset, DatasetOutput
-    from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -108,10 +111,12 @@ def theirs(train: Tensor, epochs: int, seed: int) -> Parts:
             return DatasetOutput(data=torch.bernoulli(self.data[index]), labels=self.labels[index])
 
     shape = (1, SIDE, SIDE)
-    model = VAE(VAEConfig(shape, latent_dim=LATENT, reconstruction_loss="bce"), encoder=Reader(), decoder=Writer())
+    model = models.VAE(
+        models.VAEConfig(shape, latent_dim=LATENT, reconstruction_loss="bce"), encoder=Reader(), decoder=Writer()
+    )
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         asked = BaseTrainerConfig(
-            folder, 128, num_epochs=epochs, learning_rate=1e-3, seed=seed, no_cuda=True, keep_best_on_train=False
+            folder, BATCH, num_epochs=epochs, learning_rate=RATE, seed=seed, no_cuda=True, keep_best_on_train=False
         )
         data = Drawn(train.view(-1, *shape), torch.ones(len(train)))
         BaseTrainer(model, train_dataset=data, training_config=asked).train()

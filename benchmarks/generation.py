@@ -1,11 +1,12 @@
 """How probable digits are to generative autoencoders: dynamically binarised MNIST, -log p in nats per image.
 
-    python benchmarks/generation.py [--variants VAE,IWAE] [--epochs 100] [--rows 60000] [--seeds 3] [--samples 5000]
+    python -m benchmarks.generation [--variants VAE,IWAE] [--epochs 60] [--rows 60000] [--seeds 3] [--samples 1000]
 
 Training binarises every pixel anew in every epoch, by its brightness; the test images are binarised once, with a fixed
 seed. ``elbo`` is the bound of one draw of the code, ``nll`` that of ``--samples`` weighed draws (Burda et al., 2016),
-both over the first ``--test`` test images. One network for all: dense layers of 400 and 200 units, 40 code numbers,
-under a million weights. One configuration for all variants.
+both over the first ``--test`` test images. One network for all: two dense layers of 236 units with a residual block
+each, mirrored, 40 code numbers, under a million weights. One configuration for all variants, at their defaults else.
+Variants and seeds are trained side by side, each on one thread.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import lzma
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,7 @@ from diabolo.evaluate import importance_bound
 from diabolo.randomness import mix, seeded
 from diabolo.schema import Column, Schema
 from diabolo.trainer import Trainer
-from diabolo.variants import named
+from diabolo.variants import Variant, named
 
 DATA = Path(os.environ.get("DIABOLO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "images"
 SIDE = 28
@@ -56,43 +59,46 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", default="VAE,IWAE")
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--test", type=int, default=10_000)
-    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
     for line in table(asked.variants, asked.epochs, asked.rows, asked.test, asked.samples, range(asked.seeds)):
         print(" | ".join(line), flush=True)
 
 
 def table(variants: str, epochs: int, rows: int, test: int, samples: int, seeds: range) -> Iterator[list[str]]:
     """Lines of text: a header, and one line per variant with means over the seeds."""
+    names = variants.split(",")
+    yield HEADER
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as processes:
+        runs = [processes.submit(run, name, epochs, rows, test, samples, seed) for name in names for seed in seeds]
+        for i, name in enumerate(names):
+            own = runs[i * len(seeds) : (i + 1) * len(seeds)]
+            weights, elbo, nll, seconds = np.array([each.result() for each in own]).T
+            figures = f"{elbo.mean():.2f}", f"{nll.mean():.2f}", f"{nll.std():.2f}", f"{seconds.mean():.0f}"
+            yield [name, f"{weights[0]:,.0f}", str(epochs), *figures]
+
+
+def run(name: str, epochs: int, rows: int, test: int, samples: int, seed: int) -> tuple[float, float, float, float]:
+    """Weights, both bounds on the test images, and CPU-seconds of the training."""
+    torch.set_num_threads(1)
     train = Binarised(images("train")[:rows])
     held_out = torch.bernoulli(images("test")[:test], generator=torch.Generator().manual_seed(0))
-    yield HEADER
-    for name in variants.split(","):
-        figures, weights = [], 0
-        for seed in seeds:
-            begin = time.process_time()
-            autoencoder = trained(name, epochs, train, seed)
-            seconds = time.process_time() - begin
-            weights = sum(each.numel() for each in autoencoder.parameters())
-            found = [float(importance_bound(autoencoder, held_out, each).mean()) for each in (1, samples)]
-            figures.append([*found, seconds])
-        elbo, nll, seconds = np.mean(figures, 0)
-        spread = f"{np.std(figures, 0)[1]:.2f}"
-        yield [name, f"{weights:,}", str(epochs), f"{elbo:.2f}", f"{nll:.2f}", spread, f"{seconds:.0f}"]
+    begin = time.process_time()
+    autoencoder = trained(named()[name](**NETWORK), Trainer(epochs=epochs, batch_size=128), train, seed)
+    seconds = time.process_time() - begin
+    elbo, nll = (float(importance_bound(autoencoder, held_out, each).mean()) for each in (1, samples))
+    return sum(each.numel() for each in autoencoder.parameters()), elbo, nll, seconds
 
 
-def trained(name: str, epochs: int, train: Binarised, seed: int) -> Autoencoder:
-    """The variant, from its first weights to its last."""
-    variant = named()[name](**NETWORK)
+def trained(variant: Variant, trainer: Trainer, train: Binarised, seed: int) -> Autoencoder:
+    """The autoencoder of a variant, from its first weights to its last."""
     with seeded(seed):
         autoencoder = variant.build(PIXELS)
-    variant.train(autoencoder, Trainer(epochs=epochs, batch_size=128), train, seed=seed)
+    variant.train(autoencoder, trainer, train, seed=seed)
     return autoencoder
 
 
