@@ -47,3 +47,8 @@ class Anneal(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.start:g} -> {self.end:g} in {self.share:g} of the training"
+
+
+def annealed(number: float | Anneal) -> Anneal:
+    """The number as one that may move."""
+    return number if isinstance(number, Anneal) else Anneal(number, number, 0.0)

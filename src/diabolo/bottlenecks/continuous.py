@@ -15,7 +15,7 @@ from diabolo.autoencoder import Bottleneck, Code
 from diabolo.errors import InvalidParameter
 from diabolo.priors import HALF_LOG_TAU, Prior, StandardNormal, moments
 from diabolo.randomness import normal_like
-from diabolo.schedules import Anneal
+from diabolo.schedules import Anneal, annealed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -100,8 +100,8 @@ class Random(Continuous, ABC):
         capacity: float | Anneal | None = None,
     ) -> None:
         super().__init__(width, latent)
-        self.weight, self.free = _moving(weight), free
-        self.capacity = None if capacity is None else _moving(capacity)
+        self.weight, self.free = annealed(weight), free
+        self.capacity = None if capacity is None else annealed(capacity)
 
     @abstractmethod
     def propose(
@@ -197,10 +197,6 @@ def log_normal(scale: Tensor, noise: Tensor) -> Float[Tensor, "n"]:
 def drawn(like: Tensor, samples: int, draw: Callable[[Tensor], Tensor] = normal_like) -> Tensor:
     """Random numbers for ``samples`` draws of each row, row by row."""
     return torch.cat([draw(like)[:, None] for _ in range(samples)], 1).flatten(0, 1)
-
-
-def _moving(number: float | Anneal) -> Anneal:
-    return number if isinstance(number, Anneal) else Anneal(number, number, 0)
 
 
 def _normal(mean: Tensor, scale: Tensor) -> Normal:

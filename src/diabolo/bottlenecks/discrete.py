@@ -13,7 +13,7 @@ from diabolo.autoencoder import Code
 from diabolo.bottlenecks.quantised import Discrete, cut, joined, one_hot, part_of, picked
 from diabolo.errors import InvalidParameter
 from diabolo.randomness import gumbel_like, uniform_like
-from diabolo.schedules import Anneal
+from diabolo.schedules import Anneal, annealed
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -131,8 +131,8 @@ class Categorical(Discrete):
     ``h`` (n, heads * codes, *grid) holds logits of q, ``z`` (n, latent, *grid) the learned vectors of the choices. In
     training a choice is drawn, the largest of ``log q + gumbel``, and gradients are those of the mixture
     ``softmax((log q + gumbel) / temperature)`` (straight through; Jang et al.); without ``hard`` it is that mixture
-    itself. In evaluation it is the likeliest choice. ``temperature`` is a number or an ``Anneal``; ``tokens``
-    (n, heads, *grid) are the likeliest choices. The cost, in nats per row, with the uniform prior, is
+    itself. In evaluation it is the likeliest choice. ``temperature`` and ``weight`` are numbers or an ``Anneal``;
+    ``tokens`` (n, heads, *grid) are the likeliest choices. The cost, in nats per row, with the uniform prior, is
 
         kl = weight * sum over heads and places of (log codes - entropy of q)
 
@@ -149,14 +149,14 @@ class Categorical(Discrete):
         codes: int,
         heads: int = 1,
         *,
-        weight: float = 1.0,
+        weight: float | Anneal = 1.0,
         temperature: float | Anneal = 1.0,
         hard: bool = True,
     ) -> None:
         super().__init__()
         self.width, self.latent = heads * codes, latent
-        self.codes, self.heads, self.weight, self.hard = codes, heads, weight, hard
-        self.temperature = temperature if isinstance(temperature, Anneal) else Anneal(temperature, temperature, 0)
+        self.codes, self.heads, self.hard = codes, heads, hard
+        self.weight, self.temperature = annealed(weight), annealed(temperature)
         self.codebook = nn.Parameter(torch.randn(heads, codes, part_of(latent, heads)))
 
     def forward(self, h: Float[Tensor, "n logits *grid"]) -> Code:
@@ -165,7 +165,7 @@ class Categorical(Discrete):
         share = self._drawn(logits) if self.training else one_hot(tokens, self.codes).to(logits.dtype)
         z = joined(torch.einsum("nphk,hkd->nphd", share, self.codebook), h)
         kl = (logits.exp() * (logits + math.log(self.codes))).flatten(1).sum(1)
-        costs = {"kl": self.weight * kl} if self.weight else {}
+        costs = {"kl": self.weight() * kl} if self.weight.end else {}
         return Code(
             z, costs, joined(tokens[..., None], h), distributions.Categorical(logits=logits, validate_args=False)
         )

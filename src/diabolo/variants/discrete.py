@@ -10,6 +10,7 @@ from diabolo.params import Count, Fraction, NonNegative, Positive, Within
 from diabolo.penalties import Information
 from diabolo.schedules import Anneal
 from diabolo.variants.variant import Deep
+from diabolo.variants.variational import WARMUP
 
 __all__ = [
     "FSQ",
@@ -112,8 +113,10 @@ class DiscreteVAE(Deep):
     beta: Annotated[Positive, "price of a nat of information in the code"] = 1.0
     hard: Annotated[bool, "draw one choice, gradients straight through; else a mixture that nears one"] = True
     temperature: Annotated[Positive, "temperature of the draws at first; at last it is 1/16"] = 1.0
+    warmup: Annotated[Fraction, WARMUP] = 0.2
     cooling: Annotated[Fraction, "share of the training in which the last temperature is reached"] = 1.0
 
     def bottleneck(self, width: int) -> Bottleneck:
-        sizes, temperature = (self.latent, self.codes, self.heads), Anneal(self.temperature, COLDEST, self.cooling)
-        return Categorical(*sizes, weight=self.beta, temperature=temperature, hard=self.hard)
+        price, temperature = Anneal(0.0, self.beta, self.warmup), Anneal(self.temperature, COLDEST, self.cooling)
+        sizes = self.latent, self.codes, self.heads
+        return Categorical(*sizes, weight=price, temperature=temperature, hard=self.hard)
