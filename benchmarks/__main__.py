@@ -107,7 +107,7 @@ def pythae_part(seeds: int) -> str:
 def generation_part(seeds: int) -> str:
     """The table of generation."""
     told = f"Mean over {seeds} seeds; {EPOCHS} epochs over all 60,000 images; all {IMAGES:,} test images."
-    lines = generation.table("VAE,FlowPrior,LadderVAE", EPOCHS, 60_000, IMAGES, DRAWS, range(seeds))
+    lines = generation.table("VAE,FlowPrior", EPOCHS, 60_000, IMAGES, DRAWS, range(seeds))
     title = f"Dynamically binarised MNIST: bound of one draw and of {DRAWS:,} draws on -log p, in nats per image"
     return "\n\n".join([heading("Generation"), told, table(title, lines)])
 
