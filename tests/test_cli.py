@@ -269,6 +269,15 @@ def test_evaluate_says_what_is_wrong_with_the_labels(model: Path, new: Path) -> 
     assert "Allowed: 0/1" in command("evaluate", model, new, "--labels", "unit", code=3)[1]
 
 
+def test_evaluate_leaves_rows_without_a_label_out_and_says_so(model: Path, new: Path, tmp_path: Path) -> None:
+    head, *rows = new.read_text().splitlines()
+    place = head.split(",").index("broken")
+    rows[:2] = [",".join("" if i == place else cell for i, cell in enumerate(row.split(","))) for row in rows[:2]]
+    (tmp_path / "some.csv").write_text("\n".join([head, *rows]) + "\n")
+    text, err = command("evaluate", model, tmp_path / "some.csv", "--labels", "broken")
+    assert f"2 of {len(rows)} rows have no label" in err and "auroc" in text
+
+
 def labelled(new: Path, place: Path, name: str) -> Path:
     """The new rows with their labels in a column of this name."""
     place.write_text(new.read_text().replace("broken", name, 1))

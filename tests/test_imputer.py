@@ -39,6 +39,15 @@ def test_gaps_are_filled_from_the_other_values(variant: Any, bound: float) -> No
     assert np.array_equal(filled[~missing], holes[~missing])  # what was there is untouched, bit by bit
 
 
+@pytest.mark.parametrize("variant", ["Linear", "Masked"])
+def test_fills_lie_within_what_was_seen(variant: str) -> None:
+    """Of counts a network tells the logarithm; a little too much of that is a lot too much."""
+    dice = np.random.default_rng(0)
+    counts = dice.poisson(np.exp(dice.normal(3, 1.5, (300, 1))) * [1, 2, 3, 4]).clip(0, 255).astype(float)
+    filled = Imputer(variant, trainer=Trainer(epochs=5), random_state=0).fit_transform(with_gaps(counts, 0.4))
+    assert np.isfinite(filled).all() and filled.min() >= 0 and filled.max() <= 255
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_arrays_keep_their_type(dtype: type) -> None:
     holes = with_gaps(related(60)).astype(dtype)

@@ -454,3 +454,9 @@ def test_members_of_an_ensemble_can_be_computed_as_one() -> None:
     h, x = normals(3, N, likelihood.width), mixed_rows()
     together = torch.func.vmap(lambda each: likelihood.errors(each, x))(h)
     torch.testing.assert_close(together, torch.stack([likelihood.errors(each, x) for each in h]))
+
+
+def test_the_best_guess_has_a_name() -> None:
+    """The last place of a column is that of categories which no row of the fit had."""
+    h = torch.tensor([[0.0, 1.0, 9.0, 2.0, 0.0, 7.0]])
+    assert Categorical([3, 2, 1]).best(h).tolist() == [[1.0, 0.0, 0.0]]

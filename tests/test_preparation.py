@@ -708,3 +708,31 @@ class TestLattices:
 def test_texts_that_are_all_numbers_are_ids() -> None:
     rows = pa.table({"code": [f"{each:04}" for each in range(300)], "x": np.arange(300.0)})
     assert Preparation().fit(rows).schema_.dropped == {"code": "an id: nearly every row has its own value"}
+
+
+@pytest.mark.parametrize("likelihood", ["Bernoulli", "NegativeBinomial"])
+def test_flags_and_counts_in_grids_are_as_they_are(likelihood: str, rng: np.random.Generator) -> None:
+    rows = rng.integers(0, 2, (20, 2, 3, 3)).astype(float)
+    rows[0, 0, 1, 1] = np.nan
+    preparation = Preparation(likelihoods={"*": likelihood}).fit(rows)
+    x = preparation.transform(rows)
+    np.testing.assert_array_equal(x.numpy(), rows)
+    table = preparation.inverse_transform(x)
+    np.testing.assert_array_equal(preparation.transform(table).numpy(), rows)
+    np.testing.assert_array_equal(preparation.inverse_transform(x, rows), rows)
+
+
+def test_what_no_flag_and_no_category_of_a_grid_can_be_is_refused(rng: np.random.Generator) -> None:
+    rows = rng.integers(0, 2, (20, 1, 3, 3)).astype(float)
+    preparation = Preparation(likelihoods={"x0": "Bernoulli"}).fit(rows)
+    rows[7, 0, 2, 1] = 0.5
+    with pytest.raises(InvalidData, match=r"row 7, column 'x0': 0\.5 is not 0 or 1"):
+        preparation.transform(rows)
+    with pytest.raises(InvalidParameter, match="'x0' cannot be Categorical"):
+        Preparation(likelihoods={"x0": "Categorical"}).fit(rows)
+
+
+def test_a_file_of_nested_columns_alone_is_told_apart_from_one_without_rows(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"e": [[1.0, 2.0]] * 5}), tmp_path / "lists.parquet")
+    with pytest.raises(InvalidData, match="'e' holds nested values"):
+        Preparation().fit(open_source(tmp_path / "lists.parquet"))

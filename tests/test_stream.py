@@ -125,10 +125,14 @@ def test_verdicts_leave_the_data_out() -> None:
     assert next(stream.verdicts(scored(3, 1))).schema.names == ["anomaly_score", "p_value", "anomaly"]
 
 
-def test_columns_are_gathered() -> None:
-    x, p = stream.columns(scored(10, 3), "x", "p_value")
-    assert x.to_pylist() == list(range(10))
-    assert p.to_pylist() == pa.Table.from_batches(scored(10, 1))["p_value"].to_pylist()
+def test_results_without_a_label_are_left_out_and_counted() -> None:
+    labels = pa.array([1.0, None, 0.0, float("nan"), 1.0, 0.0])
+    batches = [
+        batch.append_column(stream.LABEL, labels[start : start + 3])
+        for start, batch in zip((0, 3), scored(6, 2), strict=True)
+    ]
+    (found, x), rows = stream.labelled(iter(batches), "x")
+    assert (found.to_pylist(), x.to_pylist(), rows) == ([1, 0, 1, 0], [0, 2, 4, 5], 6)
 
 
 def test_written_rows_and_anomalies_are_counted(tmp_path: Path) -> None:

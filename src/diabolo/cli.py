@@ -237,7 +237,7 @@ def evaluate(
 
     Of a detector: labels are 0/1, false/true, normal/anomaly, or 1/-1 where -1 is the anomaly. Of a clusterer, any
     labels: how well clusters match them. Of an embedder, any labels: how well codes tell them. Every figure has its
-    95 % bootstrap interval. The column of labels need not have been there in fit.
+    95 % bootstrap interval. The column of labels need not have been there in fit; rows without one are left out.
     """
     from diabolo import load, stream
     from diabolo.evaluate import judged, read
@@ -253,7 +253,9 @@ def evaluate(
         )
     with Talk().progress("Scoring", source.rows) as step:
         results = stream.watched(stream.results(task, source, labels), step)
-        told = stream.columns(results, stream.LABEL, *names)
+        told, rows = stream.labelled(results, *names)
+    if rows > len(told[0]):
+        Talk().say(f"Note: {rows - len(told[0]):,} of {rows:,} rows have no label; the figures are of the others.")
     figures = judged(task, *told)
     if as_json:
         emit(figures)

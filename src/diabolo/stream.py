@@ -235,10 +235,11 @@ def _named(path: str) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, "standard output" if path == "-" else path) from error
 
 
-def columns(batches: Iterator[pa.RecordBatch], *names: str) -> list[pa.ChunkedArray]:
-    """Some columns of all results, held in memory."""
-    kept = pa.Table.from_batches([batch.select(list(names)) for batch in batches])
-    return kept.columns
+def labelled(batches: Iterator[pa.RecordBatch], *names: str) -> tuple[list[pa.ChunkedArray], int]:
+    """The labels and some columns of all results that have one, held in memory; and how many results there were."""
+    kept = pa.Table.from_batches([batch.select([LABEL, *names]) for batch in batches])
+    there = pc.invert(pc.is_null(kept[LABEL], nan_is_null=True))
+    return kept.filter(there).columns, len(kept)
 
 
 def strangest(batches: Iterator[pa.RecordBatch], count: int) -> tuple[list[int], pa.Table]:

@@ -59,7 +59,7 @@ class Categorical(Columnwise):
 
     ``counts`` holds the categories of each column, the place of unseen ones (the last) included; h holds their
     logits, column after column; x holds the index. The share e = 1e-4 is spread evenly, so that a category never seen
-    costs at most ``log(categories / e)`` nats, about 11.
+    costs at most ``log(categories / e)`` nats, about 11. The best guess is a category that has a name.
 
     Shapes: h (n, sum of counts, \*grid), x (n, columns, \*grid). Raises InvalidParameter where a count is below 1.
 
@@ -71,6 +71,7 @@ class Categorical(Columnwise):
     starts: Tensor
     places: Tensor
     even: Tensor
+    nameless: Tensor
 
     def __init__(self, counts: Sequence[int]) -> None:
         super().__init__()
@@ -86,6 +87,8 @@ class Categorical(Columnwise):
         self.register_buffer("starts", starts, persistent=False)
         self.register_buffer("places", places.flatten(), persistent=False)
         self.register_buffer("even", EVEN / sizes, persistent=False)
+        last = (steps == sizes[:, None] - 1) & (sizes[:, None] > 1)
+        self.register_buffer("nameless", last, persistent=False)
 
     @classmethod
     def of(cls, columns: Sequence[Column], scale: Scale) -> Categorical:
@@ -105,7 +108,8 @@ class Categorical(Columnwise):
         return -torch.log((picked - self._padded(h).logsumexp(2)).exp() * (1 - EVEN) + along(self.even, h))
 
     def best(self, h: Tensor) -> Tensor:
-        return self._padded(h).argmax(2).to(h.dtype)
+        never = self.nameless.view(*self.nameless.shape, *[1] * (h.dim() - 2))
+        return self._padded(h).masked_fill(never, -math.inf).argmax(2).to(h.dtype)
 
     def link(self, values: Tensor) -> Tensor:
         return values.clamp(ROUNDING, 1).log()

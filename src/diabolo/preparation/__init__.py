@@ -22,7 +22,7 @@ from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch, sugges
 from diabolo.grids import channels, grid_column, is_grid, of_dtype, stacked
 from diabolo.params import Count, Params
 from diabolo.preparation.detection import Detected, detect, is_spoiled, number
-from diabolo.preparation.encodings import Where, after, decode, encode, natural, standardised
+from diabolo.preparation.encodings import Where, after, cells, decode, encode, natural, of_cells, standardised
 from diabolo.preparation.streamed import Streamed
 from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
 from diabolo.preparation.units import in_one_unit
@@ -97,7 +97,8 @@ class Preparation(Params):
         if not isinstance(rows, np.ndarray):
             return self._from_channels(rows, where) if self.schema_.grid else self._from_table(rows, where)
         self._check_width(rows)
-        if all(column.kind == "number" and column.part == "value" for column in self.schema_.columns):
+        plain = all(column.kind == "number" and column.part == "value" for column in self.schema_.columns)
+        if plain or self.schema_.grid:
             return self._from_numbers(rows, where)
         return self._from_table(_named(rows, self.schema_.sources), where)
 
@@ -148,12 +149,23 @@ class Preparation(Params):
     def _of_number(self, profile: Profile, likelihood: str | None, grid: tuple[int, ...]) -> Detected:
         if likelihood is None and grid and profile.rows:
             return (number(profile),)  # most cells of an image may be of one colour: that makes no heavy tail
+        if likelihood == "Categorical" and grid:
+            raise InvalidParameter(
+                f"Column {profile.name!r} cannot be Categorical: the cells of images and series hold numbers. Choose "
+                "'Normal', or 'Bernoulli' where they are 0 and 1."
+            )
         return detect(profile, self.categories, likelihood)
 
     def _of_table(self, rows: pa.Table | Source) -> Schema:
         fields, where = rows.schema, rows.locate if isinstance(rows, Source) else _row
         if names := channels(fields):
             return self._of_channels(rows, names, where)
+        if not fields.names and isinstance(rows, Source) and (aside := dict(rows.set_aside)):
+            name, why = next(iter(aside.items()))
+            raise InvalidData(
+                f"There is no column to learn: {name!r} holds {why}. Write its numbers as a column each, or as Arrow's "
+                "fixed_shape_tensor."
+            )
         chosen = self._chosen(fields.names)
         survey = Survey(fields, self.sample, where)
         for batch in _batches(rows):
@@ -232,7 +244,7 @@ class Preparation(Params):
         return self._from_numbers(stacked(rows, names, self.schema_.grid), where, names)
 
     def _from_numbers(self, rows: np.ndarray, where: Where, names: Sequence[str] = ()) -> Tensor:
-        """Rows (n, names, *grid) of numbers, standardised; ``names`` are by default the columns of the fit."""
+        """Rows (n, names, *grid) of numbers, prepared; ``names`` are by default the columns of the fit."""
         columns = self.schema_.columns
         places = {name: j for j, name in enumerate(names or self.schema_.sources)}
         kept = [places[column.source] for column in columns]
@@ -247,6 +259,9 @@ class Preparation(Params):
             if block.dtype.kind == "f" and np.isinf(block).any():
                 self._refuse_infinity(block, start, where)
             out[start : start + size] = standardised(block, center, scale)
+            for place, column in enumerate(columns):
+                if column.kind != "number":
+                    out[start : start + size, place] = of_cells(column, block[:, place], after(where, start))
         return torch.from_numpy(out)
 
     def _refuse_infinity(self, block: np.ndarray, start: int, where: Where) -> None:
@@ -338,7 +353,7 @@ class Preparation(Params):
         return out
 
     def _grid_like(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        return {c.source: x[:, j] * c.scale + c.center for j, c in enumerate(self.schema_.columns)}
+        return {column.source: cells(column, x[:, place]) for place, column in enumerate(self.schema_.columns)}
 
 
 def _schema(found: Mapping[str, Detected], names: tuple[str, ...], grid: tuple[int, ...] = ()) -> Schema:

@@ -63,11 +63,39 @@ def _value(column: Column, array: pa.Array, where: Where) -> np.ndarray:
     if column.kind == "number":
         return standardised(values, column.center, column.scale)
     if column.kind == "count":
-        return np.where(values < 0, FARTHEST, np.minimum(values, FARTHEST))
+        return _counts(values)
     strange = ~np.isnan(values) & (values != 0) & (values != 1)
     if strange.any():
         raise _misfit(column, where, int(strange.argmax()), array, "not 0 or 1, true or false")
     return values
+
+
+def of_cells(column: Column, values: np.ndarray, where: Where) -> np.ndarray:
+    """The prepared values of a count or a boolean in the cells of grids (n, *grid). Raises InvalidData."""
+    if column.kind == "count":
+        return _counts(values)
+    strange = ~np.isnan(values) & (values != 0) & (values != 1)
+    if strange.any():
+        row = int(strange.reshape(len(strange), -1).any(1).argmax())
+        raise InvalidData(
+            f"{where(row)}, column {column.source!r}: {values[strange][0]:g} is not 0 or 1, as all values of the fit "
+            "were. Correct it, or leave it empty where the value is missing."
+        )
+    return values
+
+
+def cells(column: Column, x: np.ndarray) -> np.ndarray:
+    """The values of a column in the cells of grids, from prepared ones: the inverse."""
+    if column.kind == "count":
+        return np.maximum(x, 0.0)
+    if column.kind == "boolean":
+        return np.where(np.isnan(x), np.nan, x >= 0.5)
+    return x * column.scale + column.center
+
+
+def _counts(values: np.ndarray) -> np.ndarray:
+    """What no count can be is as far away as a count may be."""
+    return np.where(values < 0, FARTHEST, np.minimum(values, FARTHEST))
 
 
 def _numbers(column: Column, array: pa.Array, where: Where) -> np.ndarray:
@@ -138,7 +166,7 @@ def decode(
         chosen = np.where(np.isnan(x[0]), np.nan, x[0] >= 0.5)
         return _named(first.categories, chosen, kind) if first.categories else _of_type(chosen, kind)
     if first.kind == "count":
-        return _of_type(np.maximum(x[0], 0.0), kind)
+        return _of_type(cells(first, x[0]), kind)
     if first.part == "value":
         return _of_type(x[0] * first.scale + first.center, kind)
     seconds = _seconds(columns, x, kind)

@@ -15,7 +15,7 @@ from diabolo.batches import Batches
 from diabolo.corruptions import GaussianNoise
 from diabolo.errors import InvalidData
 from diabolo.randomness import seeded
-from diabolo.tasks.measures import learned, missed
+from diabolo.tasks.measures import learned, missed, within
 from diabolo.tasks.task import TRIALS, Task
 
 NOISE = 0.2  # standard deviations: of the noise that is taken away where the variant is not trained against any
@@ -63,7 +63,7 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
         return self.transform(batch)
 
     def _clean(self, x: Tensor) -> Tensor:
-        return self._mixed(x, self.autoencoder_.best(x), self.keep_)
+        return self._mixed(x, within(self.preparation_.schema_.columns, self.autoencoder_.best(x)), self.keep_)
 
     def _mixed(self, x: Tensor, best: Tensor, keep: Tensor) -> Tensor:
         """The given and the restored value of each column in its proportion; NaN stays NaN."""
@@ -87,7 +87,7 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
 
     def _kept(self, true: Tensor, given: Tensor, autoencoder: Autoencoder) -> Tensor:
         """How much of the given value is to be kept, for each column."""
-        best = self._each(given, autoencoder.best)
+        best = within(self.preparation_.schema_.columns, self._each(given, autoencoder.best))
         keep = torch.ones(true.shape[1])
         for place, column in enumerate(self.preparation_.schema_.columns):
             one, two, three = (each[:, place].flatten() for each in (true, given, best))
@@ -102,7 +102,9 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
         schema, noisy = self.preparation_.schema_, self._noisy(x)
         deep = missed(schema, x, self._clean(noisy))
-        return deep, missed(schema, x, self._mixed(noisy, self.linear_.best(noisy), self._linear_keep))
+        return deep, missed(
+            schema, x, self._mixed(noisy, within(schema.columns, self.linear_.best(noisy)), self._linear_keep)
+        )
 
     def _verdict(self, x: Tensor) -> Tensor:
         return self._clean(x).double().nan_to_num(0.0).flatten(1).sum(1)

@@ -94,7 +94,8 @@ class Groups:
         away, near = self._nearest(z)
         weight = kernel(away)
         votes = torch.zeros(len(z), self.count, dtype=torch.float64)
-        return votes.scatter_add_(1, self.labels[near], weight / weight.sum(1, keepdim=True))
+        votes.scatter_add_(1, self.labels[near], weight / weight.sum(1, keepdim=True))
+        return votes.clamp_max_(1.0)  # sums are rounded
 
     def log_density(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """``log p(z)``, in nats: as dense as the nearest kept codes lie (Loftsgaarden and Quesenberry, 1965)."""

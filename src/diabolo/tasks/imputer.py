@@ -14,7 +14,8 @@ from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches
 from diabolo.params import Natural
 from diabolo.randomness import uniform_like
-from diabolo.tasks.measures import learned, missed
+from diabolo.schema import Schema
+from diabolo.tasks.measures import learned, missed, within
 from diabolo.tasks.task import Task
 from diabolo.variants import Variant
 
@@ -61,7 +62,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         return self.transform(batch)
 
     def _fill(self, x: Tensor) -> Tensor:
-        *_, filled = _trips(self.autoencoder_, x, self.rounds + 1)
+        *_, filled = _trips(self.autoencoder_, self.preparation_.schema_, x, self.rounds + 1)
         return filled
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
@@ -71,7 +72,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         schema = self.preparation_.schema_
         holes = torch.where((uniform_like(x) < HIDDEN) & learned(schema, x), torch.nan, x)
         hidden = holes.isnan() & ~x.isnan()
-        linear = [missed(schema, x, filled, hidden) for filled in _trips(self.linear_, holes, TRIPS)]
+        linear = [missed(schema, x, filled, hidden) for filled in _trips(self.linear_, schema, holes, TRIPS)]
         best = min(linear, key=lambda costs: float(costs.mean()))
         return missed(schema, x, self._fill(holes), hidden), best
 
@@ -85,9 +86,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         """Nothing was kept."""
 
 
-def _trips(autoencoder: Autoencoder, x: Tensor, count: int) -> Iterator[Tensor]:
+def _trips(autoencoder: Autoencoder, schema: Schema, x: Tensor, count: int) -> Iterator[Tensor]:
     """The completed rows after each trip; a trip sees the guesses of the one before."""
     missing = x.isnan()
     for _ in range(count):
-        x = torch.where(missing, autoencoder.best(x), x)
+        x = torch.where(missing, within(schema.columns, autoencoder.best(x)), x)
         yield x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from diabolo.randomness import uniform_like
-from diabolo.schema import Schema
+from diabolo.schema import Column, Schema
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -45,6 +47,25 @@ def wrong(schema: Schema, true: Tensor, told: Tensor) -> Tensor:
         exact = column.kind in ("number", "count")
         found[:, place] = (other - one).square() if exact else (other.round() != one).to(true.dtype)
     return torch.where(learned(schema, true) & ~true.isnan(), found, torch.nan)
+
+
+def within(columns: Sequence[Column], x: Tensor) -> Tensor:
+    """Prepared rows with every number and count inside the range that its column had in the fit; given ones stay.
+
+    >>> within([Column("flow", low=-2.0, high=2.0)], torch.tensor([[5.0], [torch.nan]])).flatten()
+    tensor([2., nan])
+    """
+    low, high = zip(*map(_range, columns), strict=True)
+    each = (-1, *[1] * (x.dim() - 2))
+    return x.clamp(x.new_tensor(low).view(each), x.new_tensor(high).view(each))
+
+
+def _range(column: Column) -> tuple[float, float]:
+    if column.kind == "count" and not column.given:
+        return column.low, column.high
+    if column.kind == "number" and not column.given and column.part in ("value", "elapsed"):
+        return (column.low - column.center) / column.scale, (column.high - column.center) / column.scale
+    return -math.inf, math.inf
 
 
 def told_apart(real: Float[np.ndarray, "n d"], new: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -20,10 +19,9 @@ from diabolo.networks import Features, Given
 from diabolo.params import Count
 from diabolo.priors import Autoregressive
 from diabolo.randomness import seeded, uniform_like
-from diabolo.schema import Column
 from diabolo.tasks.codes import codes, guesses, outputs, places
 from diabolo.tasks.conditions import Conditions, all_told, nameless, told
-from diabolo.tasks.measures import learned, told_apart
+from diabolo.tasks.measures import learned, told_apart, within
 from diabolo.tasks.mixture import Mixture, fewest
 from diabolo.tasks.task import TRIALS, Task
 from diabolo.tasks.tensors import group
@@ -215,8 +213,7 @@ class Synthesizer(Task):
                 break
             x = torch.where(strange, said.sample(), x)
         x = torch.where(nameless(columns, x), 0.0, x).double()  # 0: the most frequent category
-        x = torch.stack([each.clamp(*_range(column)) for column, each in zip(columns, x.unbind(1), strict=True)], 1)
-        return autoencoder.whole(x, like)
+        return autoencoder.whole(within(columns, x), like)
 
     def _gapped(self, x: Tensor) -> Tensor:
         """The rows with the gaps of training rows, drawn apart from the values."""
@@ -329,12 +326,3 @@ def turning(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     arc = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / angle.sin().clamp_min(TINY)
     direction = torch.where(angle.sin() < FLAT, straight(one, other, share), arc)
     return direction * straight(lengths[0], lengths[1], share)
-
-
-def _range(column: Column) -> tuple[float, float]:
-    """The range that the column had in fit, prepared."""
-    if column.kind == "count":
-        return column.low, column.high
-    if column.kind == "number" and column.part in ("value", "elapsed"):
-        return (column.low - column.center) / column.scale, (column.high - column.center) / column.scale
-    return -math.inf, math.inf
