@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from diabolo.randomness import mix
 
+T = TypeVar("T")
+S = TypeVar("S")
+
 WALKED = 1 << 16  # rows looked at together when some are drawn from many
 MULTIPLIED = 1 << 22  # values whose bits are multiplied together
 
 FULL = 16  # rows that a block is filled up to a multiple of
-BLOCK = 2048  # rows of a block: what is made of them stays in the cache
+BLOCK = 4096  # rows of a block at most, and
+VALUES = 1 << 18  # values of a block: what is made of them stays in the cache
 
 
 @dataclass(frozen=True)
@@ -137,19 +141,26 @@ def in_blocks(x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
     """``read`` of all rows, a block at a time and without gradients; as many blocks at once as torch has threads.
 
     Blocks are filled up to a multiple of 16 rows: matrix products of fewer than 4 rows are rounded differently, and a
-    row must get the same answer alone and among others. A block has one thread for itself: the threads of a single
-    operation would wait for each other some fifty times per block.
+    row must get the same answer alone and among others.
 
     >>> in_blocks(torch.ones(3, 2), lambda rows: rows.sum(1))
     tensor([2., 2., 2.])
     """
-    rows, threads = len(x), torch.get_num_threads()
-    x = torch.cat([x, x[-1:].expand(-rows % FULL, *x.shape[1:])])
-    with torch.inference_mode():
-        if rows <= BLOCK or threads == 1:
-            return torch.cat([read(block) for block in x.split(BLOCK)])[:rows]
+    *full, last = x.split(max(FULL, min(BLOCK, VALUES // max(1, x[:1].numel()) // FULL * FULL)))
+    last = torch.cat([last, last[-1:].expand(-len(last) % FULL, *last.shape[1:])])
+    return torch.cat(side_by_side(torch.inference_mode()(read), [*full, last]))[: len(x)]
+
+
+def side_by_side(work: Callable[[T], S], parts: Sequence[T]) -> list[S]:
+    """``work`` of each part, in their order; as many parts at once as torch has threads.
+
+    A part has one thread for itself: the threads of a single operation would wait for each other some fifty times.
+    """
+    threads = torch.get_num_threads()
+    if len(parts) == 1 or threads == 1:
+        return [work(part) for part in parts]
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            return torch.cat(list(pool.map(torch.inference_mode()(read), x.split(BLOCK))))[:rows]
+            return list(pool.map(work, parts))
         finally:
             torch.set_num_threads(threads)  # so that threads made later start with as many as before
