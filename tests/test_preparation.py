@@ -187,6 +187,31 @@ def test_a_running_clock_has_no_elapsed_part() -> None:
     hours = pa.array(np.arange(N) * 3600, pa.timestamp("s"))
     assert [column.part for column in learned(hours)] == ["hour sin", "hour cos", "weekday sin", "weekday cos"]
     assert reason(pa.array(np.arange(N), pa.timestamp("s"))).startswith("a clock")
+    assert learned(hours, clocks=True)[0].part == "elapsed"
+
+
+def test_a_date_has_the_hour_and_the_weekday_that_are_told(rng: np.random.Generator) -> None:
+    monday = np.datetime64("2024-01-01", "s").astype(int)
+    mondays = monday + 7 * 86_400 * rng.integers(0, 50, N) + 9 * 3600  # at nine
+    table = pa.table({"t": pa.array(mondays, pa.timestamp("s", "Asia/Tokyo"))})
+    preparation = Preparation().fit(table)
+    x = preparation.transform(table)
+    late = x[:, 0] + 3600 * 80 * torch.rand(N) / preparation.schema_.columns[0].scale  # up to three days
+    x[:, 0] = late.clamp(max=x[:, 0].max())
+    back = pa.compute.local_timestamp(preparation.inverse_transform(x, like=table)["t"])
+    assert set(pa.compute.hour(back).to_pylist()) == {18}
+    assert set(pa.compute.day_of_week(back).to_pylist()) == {0}
+    seconds = back.cast(pa.int64()).to_numpy() - 9 * 3600
+    assert seconds.min() >= mondays.min() and seconds.max() <= mondays.max()
+
+
+def test_a_cycle_without_a_place_moves_no_date(rng: np.random.Generator) -> None:
+    table = pa.table({"t": pa.array(rng.integers(0, 30 * 86_400, N), pa.timestamp("s"))})
+    preparation = Preparation().fit(table)
+    x = preparation.transform(table)
+    x[:, 1:] = 0.0
+    back = preparation.inverse_transform(x, like=table)["t"].cast(pa.int64()).to_numpy()
+    assert np.abs(back - table["t"].cast(pa.int64()).to_numpy()).max() <= 2
 
 
 def test_hours_are_those_of_the_local_clock() -> None:

@@ -48,6 +48,21 @@ def test_new_rows_are_like_the_old_ones() -> None:
     assert frame.day.min() >= rows.to_pandas().day.min() and not frame.drop(columns="id").isna().any(axis=None)
 
 
+def test_new_rows_of_a_log_have_the_dates_hours_and_weekdays_of_the_old_ones() -> None:
+    dice = np.random.default_rng(0)
+    days = np.array([day for day in range(300) if day % 7 < 5])  # 2024-01-01 was a Monday
+    minutes = (
+        24 * 60 * np.repeat(days, 4) + 60 * np.tile([9, 10, 15, 16], len(days)) + dice.integers(0, 60, 4 * len(days))
+    )
+    when = np.datetime64("2024-01-01T00:00", "s") + 60 * np.sort(minutes)
+    new = Synthesizer(random_state=0).fit(pa.table({"when": when, "load": dice.normal(size=len(when))})).sample(500)
+    told = new["when"]
+    assert told.null_count == 0 and pa.compute.min(told).as_py() >= when.min().item()
+    assert pa.compute.max(told).as_py() <= when.max().item() and not any(pa.compute.second(told).to_pylist())
+    assert np.isin(pa.compute.hour(told), [8, 9, 10, 11, 14, 15, 16, 17]).mean() > 0.9
+    assert np.mean(np.array(pa.compute.day_of_week(told)) < 5) > 0.9
+
+
 @pytest.mark.parametrize("kind", [pd.DataFrame, pa.Table, np.ndarray])
 def test_rows_come_in_the_type_of_the_fit_also_once_loaded(kind: Any, tmp_path: Path) -> None:
     rows: Any = table()

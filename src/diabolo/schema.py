@@ -23,8 +23,8 @@ class Column:
     A number is stored as ``(value - center) / scale``; a count as itself (``center`` and ``scale`` are those of
     ``log1p``); a boolean as 0 or 1; a category as its index in ``categories``, whose last entry is the place of
     every category not seen in fit. A missing value is NaN in all of them. ``step`` is the distance between neighbouring
-    values where a likelihood asks for a lattice, in the user's units like ``low`` and ``high``; else 0. A column
-    that is ``given`` is told to the model, which makes everything else of a row given it.
+    values where a likelihood asks for a lattice and that of dates and times, in the user's units like ``low`` and
+    ``high``; else 0. A column that is ``given`` is told to the model, which makes everything else of a row given it.
     """
 
     name: str

@@ -26,7 +26,7 @@ from diabolo.preparation.encodings import Where, after, cells, decode, encode, n
 from diabolo.preparation.streamed import Streamed
 from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
 from diabolo.preparation.units import in_one_unit
-from diabolo.preparation.values import Role, grain, role, words
+from diabolo.preparation.values import words
 from diabolo.readers import Source, as_rows
 from diabolo.readers.source import rows_at_once
 from diabolo.schema import Column, Schema
@@ -34,7 +34,6 @@ from diabolo.schema import Column, Schema
 __all__ = ["Preparation", "Streamed"]
 
 EVERY = "*"  # the name that stands for all columns without an entry of their own
-MOMENTS = (Role.DATE, Role.TIME)
 BLOCK = 1 << 15  # values standardised at once: they stay in the cache from one step to the next
 IGNORED = "left out on request"
 BESIDE = "a single value beside images or series"
@@ -68,6 +67,7 @@ class Preparation(Params):
     categories: Annotated[Count, "most frequent categories of a column that are told apart"] = 64
     sample: Annotated[Count, "rows that quantiles are taken from"] = 50_000
     units: Annotated[bool, "measure columns of numbers that share their bounds by one scale"] = False
+    clocks: Annotated[bool, "learn when rows were written also where they are in that order"] = False
 
     def fit(self, rows: Any) -> Self:
         """Learn the schema in one pass over rows in memory or a Source.
@@ -179,6 +179,7 @@ class Preparation(Params):
                 continue
             if likelihood is None and is_spoiled(profile):
                 _refuse_spoiled(profile.name, rows, where)
+            profile = replace(profile, rising=profile.rising and not self.clocks)
             found[profile.name] = _aside(field) or detect(profile, self.categories, likelihood)
         unread = rows.set_aside if isinstance(rows, Source) else {}
         return _schema(self._measured(found, profiles, chosen) | dict(unread), tuple(fields.names))
@@ -293,16 +294,14 @@ class Preparation(Params):
             groups.setdefault(column.source, []).append(column)
         return groups
 
-    def _decoded(
-        self, x: np.ndarray, kinds: Mapping[str, pa.DataType], grains: Mapping[str, float] | None = None
-    ) -> dict[str, pa.Array]:
+    def _decoded(self, x: np.ndarray, kinds: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
         """The columns that the model columns tell, by source."""
         found, place = {}, 0
         for name, columns in self._groups().items():
             parts = [x[:, place + i] for i in range(len(columns))]
             place += len(columns)
             if name in kinds:
-                found[name] = decode(columns, parts, kinds[name], (grains or {}).get(name, 0.0))
+                found[name] = decode(columns, parts, kinds[name])
         return {name: array for name, array in found.items() if array is not None}
 
     def _new_table(self, x: np.ndarray) -> pa.Table:
@@ -314,7 +313,7 @@ class Preparation(Params):
         if self.schema_.grid:
             return self._channels_like(x, rows, keep)
         kinds = self._kinds(rows.schema)
-        made = self._decoded(x, kinds, {name: grain(rows[name]) for name in kinds if role(kinds[name]) in MOMENTS})
+        made = self._decoded(x, kinds)
         told = {name: pa.chunked_array([array]) for name, array in made.items()}
         columns = [
             column if name not in told else _filled(column, told[name]) if keep else told[name]

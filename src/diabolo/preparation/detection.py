@@ -19,7 +19,8 @@ texts, each twice or more on average    category, Categorical: the most frequent
                                         fewer different texts, however few rows there are)
 texts that are nearly all different     set aside as an id, or as free text if they are long
 dates and instants                      elapsed seconds, StudentT or Normal, unless the rows are in their order (a log's
-                                        clock says nothing about a row, and tomorrow is always beyond it); sine and
+                                        clock says nothing about a row, and tomorrow is always beyond it; ``clocks``
+                                        learns it all the same); sine and
                                         cosine of the hour, the weekday and the day of the year where at least two
                                         days, weeks or years were seen
 times of day                            sine and cosine of the hour
@@ -39,7 +40,7 @@ import numpy as np
 
 from diabolo.errors import InvalidParameter
 from diabolo.preparation.survey import Profile
-from diabolo.preparation.values import DAY, Role
+from diabolo.preparation.values import DAY, Role, grain
 from diabolo.schema import UNSEEN, Column, Kind
 
 Detected = tuple[Column, ...] | str  # model columns, or the reason why there is none
@@ -266,7 +267,7 @@ def _cycle(profile: Profile, name: str, likelihood: str = "Normal") -> list[Colu
 
 
 def _part(profile: Profile, part: str, column: Column) -> Column:
-    return Column(**{**column.__dict__, "name": f"{profile.name}: {part}", "part": part})
+    return replace(column, name=f"{profile.name}: {part}", part=part, step=grain(profile.sample))
 
 
 def _column(profile: Profile, kind: Kind, likelihood: str, **learned: object) -> Column:

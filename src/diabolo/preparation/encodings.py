@@ -11,7 +11,7 @@ NaN stands for a missing value in all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,8 @@ Where = Callable[[int], str]
 # A float32 near 1e6 still tells apart values 0.06 scales from each other, and its square, 1e12, adds up over ten
 # million columns without overflow. Whatever lies farther out than a million scales is equally strange.
 FARTHEST = 1e6
+ROUNDED = 1e-5  # of a cycle: 32-bit sines and cosines tell a place in it no better
+SURE = 2.0  # times the length of a sine and a cosine: from a length of 1/2 on they name a place in the cycle
 
 
 def after(where: Where, first: int) -> Where:
@@ -152,12 +154,11 @@ def _turn(seconds: np.ndarray, cycle: str) -> np.ndarray:
     return (seconds - (MONDAY if cycle == "weekday" else 0.0)) / CYCLES[cycle] % 1.0
 
 
-def decode(
-    columns: Sequence[Column], x: Sequence[np.ndarray], kind: pa.DataType, grain: float = 0.0
-) -> pa.Array | None:
+def decode(columns: Sequence[Column], x: Sequence[np.ndarray], kind: pa.DataType) -> pa.Array | None:
     """The values of one source, of type ``kind``, from the numbers of its model columns; None if they do not tell.
 
-    Dates and times are rounded to whole multiples of ``grain`` seconds.
+    Dates are the moments nearest to what ``elapsed`` tells that have the hour, the weekday and the day of the year
+    told. Dates and times are whole days, hours, minutes or seconds where those of the fit were.
     """
     first = columns[0]
     if first.kind == "category":
@@ -167,20 +168,39 @@ def decode(
         return _named(first.categories, chosen, kind) if first.categories else _of_type(chosen, kind)
     if first.kind == "count":
         return _of_type(cells(first, x[0]), kind)
+    told = {each.part: part * each.scale + each.center for each, part in zip(columns, x, strict=True)}
     if first.part == "value":
-        return _of_type(x[0] * first.scale + first.center, kind)
-    seconds = _seconds(columns, x, kind)
-    return None if seconds is None else restored(np.rint(seconds / grain) * grain if grain else seconds, kind)
-
-
-def _seconds(columns: Sequence[Column], x: Sequence[np.ndarray], kind: pa.DataType) -> np.ndarray | None:
-    first = columns[0]
-    if first.part == "elapsed":
-        return x[0] * first.scale + first.center
-    if not pa.types.is_time(kind):
+        return _of_type(told["value"], kind)
+    seconds = _seconds(first, told, kind)
+    if seconds is None:
         return None
-    sine, cosine = (part * column.scale + column.center for part, column in zip(x[:2], columns[:2], strict=True))
-    return np.arctan2(sine, cosine) / (2 * np.pi) % 1.0 * CYCLES["hour"]
+    return restored(np.rint(seconds / first.step) * first.step if first.step else seconds, kind)
+
+
+def _seconds(column: Column, told: Mapping[str, np.ndarray], kind: pa.DataType) -> np.ndarray | None:
+    if pa.types.is_time(kind):
+        return np.arctan2(told["hour sin"], told["hour cos"]) / (2 * np.pi) % 1.0 * CYCLES["hour"]
+    if "elapsed" not in told:
+        return None
+    local = clock(restored(told["elapsed"], kind))
+    offset = local - told["elapsed"]
+    return _in_step(local, told, column.low + offset, column.high + offset) - offset
+
+
+def _in_step(seconds: np.ndarray, told: Mapping[str, np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The nearest moments at which each cycle stands where it is told, the longest first; none leaves low to high.
+
+    A sine and a cosine near 0 name no place in the cycle: the less they are, the less the moment moves.
+    """
+    for cycle in (each for each in reversed(CYCLES) if f"{each} sin" in told):
+        sine, cosine = told[f"{cycle} sin"], told[f"{cycle} cos"]
+        ahead = np.arctan2(sine, cosine) / (2 * np.pi) - _turn(seconds, cycle)
+        turns = (ahead + 0.5) % 1.0 - 0.5
+        length = CYCLES[cycle] * np.minimum(SURE * np.hypot(sine, cosine), 1.0)
+        early = (seconds >= low) & (seconds + (turns + ROUNDED) * length < low)
+        late = (seconds <= high) & (seconds + (turns - ROUNDED) * length > high)
+        seconds = seconds + (turns + early - late) * length
+    return seconds
 
 
 def natural(columns: Sequence[Column]) -> pa.DataType:

@@ -88,14 +88,13 @@ def clock(array: pa.Array) -> np.ndarray:
     return numbers(array)
 
 
-def grain(array: pa.Array | pa.ChunkedArray) -> float:
+def grain(seconds: np.ndarray) -> float:
     """The longest of a day, an hour, a minute and a second that all dates or times are whole multiples of; else 0.
 
-    >>> grain(pa.array([3600, 7200], pa.time32("s")))
+    >>> grain(np.array([3600.0, 7200.0, np.nan]))
     3600.0
     """
-    seen = np.concatenate([numbers(chunk) for chunk in getattr(array, "chunks", [array])] or [np.empty(0)])
-    seen = seen[~np.isnan(seen)]
+    seen = seconds[~np.isnan(seconds)]
     return next((each for each in (DAY, 3600.0, 60.0, 1.0) if len(seen) and (seen % each == 0).all()), 0.0)
 
 

@@ -87,7 +87,7 @@ class Task(Params, ABC):
         self.dropped_rows_ = np.empty(0, np.int64)
         self.fields_ = Fields.of(rows)
         told = {name: getattr(self, name) for name in ("likelihoods", "ignore", "given")}
-        self.preparation_ = Preparation(**told, units=self.by_distance).fit(counted(rows, weight))
+        self.preparation_ = Preparation(**told, units=self.by_distance, clocks=self.draws).fit(counted(rows, weight))
         self._remember(self.preparation_.schema_, named=isinstance(rows, Source) or hasattr(self, "feature_names_in_"))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
