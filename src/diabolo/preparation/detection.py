@@ -20,9 +20,8 @@ texts, each twice or more on average    category, Categorical: the most frequent
 texts that are nearly all different     set aside as an id, or as free text if they are long
 dates and instants                      elapsed seconds, StudentT or Normal, unless the rows are in their order (a log's
                                         clock says nothing about a row, and tomorrow is always beyond it; ``clocks``
-                                        learns it all the same); sine and
-                                        cosine of the hour, the weekday and the day of the year where at least two
-                                        days, weeks or years were seen
+                                        learns it all the same); sine and cosine of the hour, the weekday and the day
+                                        of the year where at least two days, weeks or years were seen
 times of day                            sine and cosine of the hour
 ======================================  ==============================================================================
 
