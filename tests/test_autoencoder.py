@@ -83,6 +83,11 @@ def test_in_training_turns_judge_only_what_the_corruption_hides() -> None:
     torch.testing.assert_close(trip.errors, costs(ROWS, told(hide_first(ROWS))) * torch.tensor([1.0, 0, 0]))
 
 
+def test_turns_judge_only_what_is_hidden_also_under_several_draws() -> None:
+    built_so = built(uncertain, turns=TURNS, corruption=hide_first, bound=Bound(4)).train()
+    assert (built_so(ROWS).errors != 0).tolist() == [[not each.isnan(), False, False] for each in ROWS[:, 0]]
+
+
 def test_corruption_is_for_training() -> None:
     assert built(corruption=hide_first).train()(ROWS).seen[:, 0].isnan().all()
     assert built(corruption=hide_first)(ROWS).seen is ROWS

@@ -148,6 +148,14 @@ def test_discrete_codes_are_categories(factors: np.ndarray) -> None:
     assert infomec(codes, factors).explicitness < 0.8
 
 
+def test_numbers_of_small_range_are_explicit_too(factors: np.ndarray) -> None:
+    """They count as idle where numbers are matched with factors, and not where factors are read from all of them."""
+    codes = factors[:, :2] * [1.0, 0.01]
+    assert infomec(codes, factors[:, :2] > 0).explicitness == pytest.approx(
+        infomec(codes * [1, 100], factors[:, :2] > 0).explicitness, abs=1e-3
+    )
+
+
 def test_one_number_for_all_factors_is_compact_and_not_modular() -> None:
     factors = np.random.default_rng(0).integers(3, size=(1500, 2))
     found = infomec(np.stack([factors @ [3, 1], np.zeros(1500)], 1), factors, discrete=True)

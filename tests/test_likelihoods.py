@@ -199,6 +199,18 @@ class TestLattice:
             torch.testing.assert_close(found, -torch.log(torch.as_tensor(above - below)), rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("named", [DiscretisedLogistic, LogisticMixture])
+    @pytest.mark.parametrize("size", [1.0, 10.0])
+    def test_the_best_value_is_the_mean_of_all(self, named: type[Columnwise], size: float) -> None:
+        """Against the sum over the lattice, also of places far outside it."""
+        column = Column("pixel", low=0.0, high=1.0, step=1 / 255, center=0.3, scale=0.4)
+        likelihood, values = stirred(named.of([column], "predicted")), lattice(column)
+        h = size * normals(N, likelihood.width)
+        chances = torch.stack([(-likelihood.errors(h, torch.full((N, 1), each))).exp() for each in values.tolist()])
+        mean = (chances * values[:, None, None]).sum(0)
+        torch.testing.assert_close(likelihood.best(h), mean, rtol=0.0, atol=2e-3)
+        torch.testing.assert_close(likelihood(h).mean, likelihood.best(h))
+
+    @pytest.mark.parametrize("named", [DiscretisedLogistic, LogisticMixture])
     def test_far_values_cost_much_and_stay_finite(self, named: type[Columnwise]) -> None:
         likelihood = named.of(STEPS[:1], "predicted")
         x = torch.tensor([[-1e6], [-30.0], [-3.0], [-0.6], [30.0], [1e6]])

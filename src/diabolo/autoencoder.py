@@ -290,12 +290,13 @@ class Autoencoder(nn.Module):
         x_k, observed_k = x.repeat_interleave(k, 0), observed.repeat_interleave(k, 0)
         conditions = None if given is None else given.repeat_interleave(k, 0)
         output = self.decoder(code.z, conditions)
-        errors = self._errors(output, x_k, observed_k, observed_k)
+        judged = observed_k if self.turns is None else missing(seen).repeat_interleave(k, 0)
+        errors = self._errors(output, x_k, observed_k, judged)
         price = sum(code.costs.values()).view(n, k)  # type: ignore[union-attr]
         total = errors.flatten(1).sum(1).view(n, k) + price
         bound = self.bound(total)
         if self.bound.partial:
-            apart = self._errors(self.decoder(code.z.detach(), conditions), x_k, observed_k, observed_k)
+            apart = self._errors(self.decoder(code.z.detach(), conditions), x_k, observed_k, judged)
             apart = apart.flatten(1).sum(1).view(n, k) + price.detach()  # moves only what lies behind the code
             bound = bound + Bound(k)(apart) - self.bound(apart)
         weight = self.bound.weights(total)

@@ -223,7 +223,7 @@ class Warp(nn.Module):
 
     ::
 
-        seen(place) = x(A place + t)     A = turn (to 50 degrees) . stretch (to exp 1/2) . shear (to 2/3)
+        seen(place) = x(A place + t)     A = (turn (to 50 degrees) + shear (to 2/3)) . stretch (to exp 1/2)
                                          t: to a third of half the grid; all times ``strength``, uniform
 
     What such a change leaves alone is what the image shows (Simard et al., 2003, ICDAR). Values between places are

@@ -9,8 +9,9 @@ r"""The linear autoencoder, solved in closed form: principal components, without
     z = L^-1/2 V^T r                              encoder: codes are uncorrelated and of unit variance
     f' = V L^1/2 z + B [1, given]                 decoder: their prior is the standard normal
 
-The minimum of the squared error over all linear autoencoders spans the same subspace (Baldi and Hornik, 1989); with
-the scale of the residuals it is probabilistic PCA (Tipping and Bishop, 1999).
+The minimum of the squared error over all linear autoencoders spans the same subspace (Baldi and Hornik, 1989); with a
+scale of the residuals per column it gives a likelihood. Probabilistic PCA (Tipping and Bishop, 1999) would have L less
+the mean of the eigenvalues left out in place of L, and its reconstructions would be shrunk.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Neighbours:
         return torch.zeros_like(x).index_add_(1, self.seen.owner, parts)
 
     def _spread(self) -> Tensor:
-        """The distance of each place from the others, and half as much again as is usual."""
+        """The distance of each place from the others, and the usual one once more."""
         self.scale = torch.ones(len(self.places))
         self._lay_out()
         if len(self.places) == 1:

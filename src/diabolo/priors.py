@@ -166,7 +166,7 @@ class VampPrior(Components):
 
     ``layers`` turn inputs of ``shape`` into the numbers of a posterior, as :func:`moments` reads them: the encoder's
     own layers, so that the prior moves with the encoder. The learned rows are inputs of these layers, not values:
-    a category has no slope.
+    a category has no slope. How often each is drawn is learned too (theirs: equally often).
 
     >>> VampPrior(2, 3, nn.Linear(5, 4), (5,)).sample(7).shape
     torch.Size([7, 2])

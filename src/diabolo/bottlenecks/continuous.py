@@ -133,13 +133,14 @@ class Gaussian(Random):
 
     ``z = mean + scale * noise`` in training, ``z = mean`` in evaluation. Its cost, in nats per row, is
     ``kl = weight * |sum_j max(KL(N(mean_j, scale_j) || N(0, 1)), free) - capacity|``: ``weight`` is the beta of Higgins
-    et al. (2017), ``free`` the free bits of Kingma et al. (2016, arXiv:1606.04934), in nats per code number,
-    ``capacity`` the nats that a row may tell (Burgess et al., 2018, arXiv:1804.03599); ``weight`` and ``capacity`` are
-    numbers or an ``Anneal``. A weight of 0 leaves the cost out.
+    et al. (2017), ``free`` the free bits of Kingma et al. (2016, arXiv:1606.04934), in nats per code number of each row
+    (theirs: of the mean over a batch), ``capacity`` the nats that a row may tell (Burgess et al., 2018,
+    arXiv:1804.03599); ``weight`` and ``capacity`` are numbers or an ``Anneal``. A weight of 0 leaves the cost out.
 
     Of another ``prior`` than the standard normal the KL has no closed form: training takes ``log q(z | x) - log p(z)``
     of the code drawn, whose mean it is; evaluation, where nothing is drawn, ``prior.divergence``, which says of itself
-    whether it is a bound. ``free`` is then held against the sum over the numbers of a code.
+    whether it is a bound. ``free`` is then held against the sum over the numbers of a code,
+    and of a draw, so that it costs more than on the mean.
 
     ``h`` has shape (n, 2 * latent, *grid): means, then scales before softplus, moved so that h = 0 is the standard
     normal.

@@ -105,12 +105,13 @@ class JumpReLU(Growing):
     arXiv:2407.14435).
 
     ``z_j = h_j H(h_j - t_j)`` with the step function H; its cost, in nats per row, is
-    ``l0 = weight * sum_j H(h_j - t_j)``. A step has no slope; the thresholds learn from a straight-through one,
-    ``1 / (bandwidth t_j)`` for h_j within half of ``bandwidth t_j`` of the step. In ``z`` it reaches the thresholds
-    alone, as in the paper; in ``l0`` also the encoder (Conerly et al., 2025, "Dictionary learning optimization
-    techniques"). In training a row may at first keep its largest numbers, from 1 up to ``k`` of them, at a price that
-    moves nothing, while all thresholds follow so that they will keep as many; the paper's weight grows instead. h and
-    z have shape (n, latent, *grid). Raises InvalidParameter if ``k`` is larger than ``latent``.
+    ``l0 = weight * sum_j H(h_j - t_j)``. A step has no slope; the thresholds learn from a straight-through one, ``1 /
+    (bandwidth t_j)`` for h_j within half of ``bandwidth t_j`` of the step. In ``z`` it reaches the thresholds alone, as
+    in the paper, and is h_j times as steep where theirs is t_j times; in ``l0`` also the encoder (Conerly et al., 2025,
+    "Dictionary learning optimization techniques"). In training a row may at first keep its largest numbers, from 1 up
+    to ``k`` of them, at a price that moves nothing, while all thresholds follow so that they will keep as many; the
+    paper's weight grows instead. h and z have shape (n, latent, *grid). Raises InvalidParameter if ``k`` is larger than
+    ``latent``.
 
     >>> JumpReLU(2, weight=0.5)(torch.tensor([[0.5, 2.0]])).costs["l0"]
     tensor([0.5000], grad_fn=<MulBackward0>)

@@ -167,8 +167,8 @@ def infomec(codes: Any, factors: Any, *, discrete: bool = False, seed: int = 0) 
     used = np.ptp(codes, 0) > (0 if discrete else IDLE * np.ptp(codes, 0).max())
     if not used.any():
         return InfoMEC(0.0, 0.0, 0.0)
-    codes = codes[:, used]
-    told = _informations(_ranked(codes), factors) if discrete else _neighbourly(codes, factors, seed)
+    own = codes[:, used]
+    told = _informations(_ranked(own), factors) if discrete else _neighbourly(own, factors, seed)
     told = (told / _entropies(factors)).clip(0)
     return InfoMEC(_alone(told), _explicitness(codes, factors, discrete), _alone(told.T))
 

@@ -26,7 +26,8 @@ class Bernoulli(Columnwise):
     """True or false: ``-log p = -x log p - (1 - x) log(1 - p)``, ``p = sigmoid(h)``.
 
     x may be any fraction from 0 to 1, such as the brightness of a pixel; ``fractions`` says so, and the best guess is
-    then p itself instead of 0 or 1.
+    then p itself instead of 0 or 1. Of a fraction it is a cross-entropy and no log of a density (Loaiza-Ganem and
+    Cunningham, 2019, arXiv:1907.06845).
 
     >>> Bernoulli(1).errors(torch.zeros(1, 1), torch.ones(1, 1))
     tensor([[0.6931]])

@@ -50,6 +50,14 @@ class Lattice:
         falling = functional.logsigmoid(-below).masked_fill(first, 0.0)
         return rising + falling + inside.masked_fill(first | last, 0.0)
 
+    def mean(self, place: Tensor, scale: Tensor) -> Tensor:
+        """The mean of a logistic distribution around ``place`` whose ends are heaped up on the first and last value.
+
+        It is ``low + s softplus((h - low) / s) - s softplus((h - high) / s)``, rounded as little as the step is small.
+        """
+        rising, falling = (functional.softplus((place - end) / scale) for end in (self.low, self.high))
+        return torch.minimum(torch.maximum(self.low + scale * (rising - falling), self.low), self.high)
+
     def nearest(self, x: Tensor) -> Tensor:
         """The value of the lattice that is nearest to each x."""
         on_lattice = self.low + ((x - self.low) / self.step).round() * self.step
@@ -106,10 +114,14 @@ class DiscretisedLogistic(Scaled, OnLattice):
     def errors(self, h: Tensor, x: Tensor) -> Tensor:
         return -self.lattice(x).log_mass(*self._read(h), x)
 
+    def best(self, h: Tensor) -> Tensor:
+        place, scale = self._read(h)
+        return self.lattice(h).mean(place, scale)
+
     @torch.no_grad()
     def solve(self, h: Tensor, x: Tensor) -> None:
         """The scale that has the variance of the residuals."""
-        self._set(LOGISTIC * average((x - self.best(h)).square()).sqrt())
+        self._set(LOGISTIC * average((x - self._read(h)[0]).square()).sqrt())
 
 
 class LogisticMixture(OnLattice):
@@ -149,47 +161,48 @@ class LogisticMixture(OnLattice):
         return self(h).mean
 
     def link(self, values: Tensor) -> Tensor:
-        """All parts at the value."""
+        """All parts around the value, which is their mean where they are narrow."""
         means = values.repeat(1, self.PARTS, *[1] * (values.dim() - 2)) - along(self.places, values)
         return torch.cat((torch.zeros_like(means), means, torch.zeros_like(means)), 1)
 
     @torch.no_grad()
     def solve(self, h: Tensor, x: Tensor) -> None:
-        spread = (LOGISTIC * average((x - self.best(h)).square()).sqrt() - SMALLEST_PREDICTED).clamp_min(TINY)
+        told = self(h)
+        middle = (told.log_weight.exp() * told.places).sum(1)
+        spread = (LOGISTIC * average((x - middle).square()).sqrt() - SMALLEST_PREDICTED).clamp_min(TINY)
         self.free.copy_((spread.expm1().log() - UNIT).repeat(self.PARTS))
 
 
 class Logistics(Distribution):
-    """Mixtures of discretised logistics: weights, means and scales (n, parts, columns, *grid)."""
+    """Mixtures of discretised logistics: weights, places and scales (n, parts, columns, *grid)."""
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
-    def __init__(self, log_weight: Tensor, means: Tensor, scales: Tensor, lattice: Lattice) -> None:
-        self.log_weight, self.means, self.scales, self.lattice = log_weight, means, scales, lattice
-        super().__init__(means[:, 0].shape, validate_args=False)
+    def __init__(self, log_weight: Tensor, places: Tensor, scales: Tensor, lattice: Lattice) -> None:
+        self.log_weight, self.places, self.scales, self.lattice = log_weight, places, scales, lattice
+        super().__init__(places[:, 0].shape, validate_args=False)
 
     @property
     def mean(self) -> Float[Tensor, "n columns *grid"]:
-        """The mean of the logistics, within the lattice."""
-        mean = (self.log_weight.exp() * self.means).sum(1)
-        return torch.minimum(torch.maximum(mean, self.lattice.low), self.lattice.high)
+        """The mean of the values, within the lattice."""
+        return (self.log_weight.exp() * self.lattice.mean(self.places, self.scales)).sum(1)
 
     @property
     def mode(self) -> Float[Tensor, "n columns *grid"]:
-        """The value nearest to the mean of the likeliest part."""
+        """The value nearest to the place of the likeliest part."""
         best = self.log_weight.argmax(1, keepdim=True)
-        return self.lattice.nearest(self.means.gather(1, best).squeeze(1))
+        return self.lattice.nearest(self.places.gather(1, best).squeeze(1))
 
     def sample(self, sample_shape: _size = ()) -> Tensor:
-        shape = (*sample_shape, *self.means.shape)
+        shape = (*sample_shape, *self.places.shape)
         axis = len(sample_shape) + 1
-        luck = torch.rand(shape, dtype=self.means.dtype, device=self.means.device).clamp(TINY, 1 - TINY)
+        luck = torch.rand(shape, dtype=self.places.dtype, device=self.places.device).clamp(TINY, 1 - TINY)
         gumbel = -(-torch.rand_like(luck).clamp_min(TINY).log()).log()
         part = (self.log_weight + gumbel).argmax(axis, keepdim=True)
-        drawn = (self.means + self.scales * torch.logit(luck)).gather(axis, part).squeeze(axis)
+        drawn = (self.places + self.scales * torch.logit(luck)).gather(axis, part).squeeze(axis)
         return self.lattice.nearest(drawn)
 
     def log_prob(self, value: Tensor) -> Tensor:
         axis = value.dim() - len(self.batch_shape) + 1
-        mass = self.lattice.log_mass(self.means, self.scales, value.unsqueeze(axis))
+        mass = self.lattice.log_mass(self.places, self.scales, value.unsqueeze(axis))
         return (self.log_weight + mass).logsumexp(axis)

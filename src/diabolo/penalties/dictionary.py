@@ -22,10 +22,11 @@ class AuxK(Penalty):
     """What the dead atoms could add to the reconstruction (Gao et al., 2024, arXiv:2406.04093).
 
     ``weight * (nll(z + the k largest positive h of dead atoms) - nll(z))`` per row (n,), z held fixed: less than 0
-    where they help. The paper divides either error by what there was to explain, so that its weight, 1/32, is here 1/32
-    divided by the share of the variance that z leaves unexplained. An atom is dead while the last ``patience`` training
-    rows did not use it, and before its first use. The count (latent,) moves after the price is made, so a row's price
-    does not depend on the other rows. Runs the encoder and the decoder a second time.
+    where they help. The decoder's columns of live atoms learn from it too. The paper divides either error by what there
+    was to explain, so that its weight, 1/32, is here 1/32 divided by the share of the variance that z leaves
+    unexplained. An atom is dead while the last ``patience`` training rows did not use it, and before its first use. The
+    count (latent,) moves after the price is made, so a row's price does not depend on the other rows. Runs the encoder
+    and the decoder a second time.
     """
 
     name = "auxiliary"

@@ -105,7 +105,7 @@ class DiscreteVAE(Deep):
     """A VAE whose code is one of several choices per head (Jang et al., 2017, arXiv:1611.01144; as the dVAE of Ramesh
     et al., 2021, arXiv:2102.12092).
 
-    For scores that bound -log p under a discrete code, and for tokens with probabilities.
+    For tokens with probabilities. Scores take the likeliest choices, and may lie on either side of -log p.
     """
 
     codes: Annotated[int, Within(2), "choices per head"] = 16

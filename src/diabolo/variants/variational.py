@@ -32,9 +32,10 @@ WARMUP = "share of the training in which the price of the code rises from 0 to i
 class VAE(Deep):
     """A distribution per row, held near the prior (Kingma & Welling, 2014, arXiv:1312.6114).
 
-    For generating rows, and for scores that bound -log p of a row; with ``beta`` other than 1 it is the beta-VAE
-    (Higgins et al., 2017), with ``scale="learned"`` the sigma-VAE, a spread per column (Rybkin et al., 2021,
-    arXiv:2006.13202). Where the schema has conditions it is the conditional VAE (Sohn et al., 2015), as every variant.
+    For generating rows, and for ``importance_bound``, which bounds -log p of a row; scores take the mean code instead
+    of draws, and may lie on either side of -log p. With ``beta`` other than 1 it is the beta-VAE (Higgins et al.,
+    2017), with ``scale="learned"`` the sigma-VAE, a spread per column (Rybkin et al., 2021, arXiv:2006.13202). Where
+    the schema has conditions it is the conditional VAE (Sohn et al., 2015), as every variant.
     """
 
     beta: Annotated[Positive, "price of a nat of information in the code"] = 1.0
