@@ -31,11 +31,12 @@ from benchmarks import (
 PLACE = Path(__file__).with_name("RESULTS.md")
 PARTS = (
     "speed", "clean", "contaminated", "imputation", "representation", "conditions", "latent", "dictionary", "images",
-    "pictures", "generation", "pythae",
+    "pictures", "generation", "convolutional", "pythae",
 )  # fmt: skip
-USUAL = PARTS[:-3]  # pictures and generation take long, Pythae is no dependency: they run when they are named
+USUAL = PARTS[:-4]  # pictures and generation take long, Pythae is no dependency: they run when they are named
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
-EPOCHS, IMAGES, DRAWS = 60, 10_000, 1000  # of generation
+DENSE = generation.Plan()
+CONVOLUTIONAL = generation.Plan("convolutional", test=2000)
 GAPS, TABLED = 0.3, 2500  # share of hidden values, rows of a table in which they are filled
 LONG = 8  # epochs over all 60,000 images
 ROWS = 1000  # images of a class, and test images, where one class is normal
@@ -105,11 +106,20 @@ def pythae_part(seeds: int) -> str:
 
 
 def generation_part(seeds: int) -> str:
-    """The table of generation."""
-    told = f"Mean over {seeds} seeds; {EPOCHS} epochs over all 60,000 images; all {IMAGES:,} test images."
-    lines = generation.table("VAE,FlowPrior", EPOCHS, 60_000, IMAGES, DRAWS, range(seeds))
-    title = f"Dynamically binarised MNIST: bound of one draw and of {DRAWS:,} draws on -log p, in nats per image"
-    return "\n\n".join([heading("Generation"), told, table(title, lines)])
+    """The table of generation with dense layers."""
+    return _generated("Generation", "VAE,FlowPrior", DENSE, seeds)
+
+
+def convolutional_part(seeds: int) -> str:
+    """The same with convolutions."""
+    return _generated("Generation with convolutions", "VAE,LadderVAE", CONVOLUTIONAL, seeds)
+
+
+def _generated(name: str, variants: str, plan: generation.Plan, seeds: int) -> str:
+    told = f"Mean over {seeds} seeds; {plan.epochs} epochs over {plan.rows:,} images; {plan.test:,} test images."
+    lines = generation.table(variants, plan, range(seeds))
+    title = f"Dynamically binarised MNIST: bound of one draw and of {plan.samples:,} draws on -log p, in nats per image"
+    return "\n\n".join([heading(name), told, table(title, lines)])
 
 
 def representation_part(seeds: int) -> str:
@@ -171,6 +181,7 @@ SEEDED: dict[str, Callable[[int], str]] = {
     "latent": latent_part,
     "dictionary": dictionary_part,
     "generation": generation_part,
+    "convolutional": convolutional_part,
     "pictures": pictures_part,
     "pythae": pythae_part,
 }

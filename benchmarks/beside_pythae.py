@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.generation import SIDE, Binarised, images, trained
+from benchmarks.generation import SIDE, Binarised, Plan, images, trained
 from diabolo import Trainer
 from diabolo.variants import VAE
 
@@ -68,7 +68,9 @@ def table(epochs: int, rows: int, test: int, samples: int, seeds: range) -> Iter
 def ours(train: Tensor, epochs: int, seed: int) -> Parts:
     """A VAE of diabolo: what gives mean and scale of the code, and what gives logits of the pixels."""
     variant = VAE(latent=LATENT, hidden=(WIDE, NARROW))
-    autoencoder = trained(variant, Trainer(epochs=epochs, batch_size=BATCH, lr=RATE), Binarised(train), seed)
+    autoencoder = trained(
+        variant, Plan().schema, Trainer(epochs=epochs, batch_size=BATCH, lr=RATE), Binarised(train), seed
+    )
 
     def read(x: Tensor) -> tuple[Tensor, Tensor]:
         posterior = autoencoder.encode(x).posterior
