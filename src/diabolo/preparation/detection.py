@@ -18,6 +18,7 @@ whole numbers named as ids              set aside if no two are equal: "id", "ro
 texts, each twice or more on average    category, Categorical: the most frequent ones, the rest pooled (also 10 or
                                         fewer different texts, however few rows there are)
 texts that are nearly all different     set aside as an id, or as free text if they are long
+texts that all read as dates or times   what these are; they are written by ISO 8601
 dates and instants                      elapsed seconds, StudentT or Normal, unless the rows are in their order (a log's
                                         clock says nothing about a row, and tomorrow is always beyond it); sine and
                                         cosine of the hour, the weekday and the day of the year where at least two
@@ -75,6 +76,8 @@ def detect(profile: Profile, kept: int, likelihood: str | None = None) -> Detect
     >>> detect(Profile("pump", Role.NUMBER), kept=64)
     'every value is missing'
     """
+    if profile.counts is not None and likelihood in ALLOWED[Role.TEXT]:
+        profile = replace(profile, role=Role.TEXT)  # texts of dates too may be asked to be categories
     allowed = ALLOWED.get(profile.role, ())
     if likelihood is not None and likelihood not in allowed:
         told = ", ".join(map(repr, allowed)) or "none: its type cannot be learned from"
