@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from diabolo.batches import Batches
-from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
+from diabolo.errors import DiaboloWarning, InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.detection import is_heavy
 from diabolo.preparation.fields import Fields
@@ -809,3 +809,33 @@ class TestDatesInTexts:
         days = ["2024-01-05", "2024-01-06"] * 30
         assert [column.kind for column in learned(days, likelihoods={"x": "Categorical"})] == ["category"]
         assert [column.part for column in learned(days)] == ["elapsed"]
+
+
+@pytest.mark.parametrize(
+    ("spell", "told"),
+    [
+        (lambda value: f"{value:,.0f}", "numbers such as '12,345': write them with a point"),
+        (lambda value: f"{value:_.1f}".replace(".", ",").replace("_", "."), "numbers such as '12.345,0': write"),
+        (lambda value: f"{value / 1000:.3f}%", "percentages such as '12.345%': write them as numbers"),
+        (lambda value: f"${value}", "amounts of money such as '$12345': write them as numbers"),
+        (lambda value: f"{value} EUR", "amounts of money such as '12345 EUR': write them as numbers"),
+        (lambda value: f"31.01.{value - 10_345}", "dates such as '31.01.2000': write them by ISO 8601"),
+        (lambda value: f"31 Jan {value - 10_345}", "dates such as '31 Jan 2000': write them by ISO 8601"),
+    ],
+)
+def test_local_spellings_are_named_and_not_guessed_at(spell: Any, told: str) -> None:
+    values = [spell(12_345 + i) for i in range(40)]
+    assert reason(values).startswith(f"an id: nearly every row has its own value; it looks like {told}")
+
+
+@pytest.mark.parametrize("spell", ["SKU{}", "10.0.0.{}", "+49 30 {}", "00{}", "row-{}"])
+def test_ids_look_like_nothing_else(spell: str) -> None:
+    assert reason([spell.format(100 + i) for i in range(40)]) == "an id: nearly every row has its own value"
+
+
+def test_local_spellings_among_categories_are_said() -> None:
+    with pytest.warns(
+        DiaboloWarning, match=r"'x' is learned as 12 categories, and looks like percentages such as '0 %'"
+    ):
+        learned([f"{i} %" for i in range(12)] * 9)
+    assert [column.kind for column in learned(["10 %", "20 %"] * 9)] == ["category"]

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from diabolo.errors import InvalidData
 from diabolo.preparation.dates import MOMENTS, seconds, used_of, widened
+from diabolo.preparation.spellings import Spellings
 from diabolo.preparation.values import Role, numbers, role, words
 
 LARGEST = 1e150  # beyond it squares leave the floating-point numbers
@@ -36,7 +37,7 @@ class Profile:
     ``rows`` counts the values that are there, ``missing`` those that are not. ``whole``: all are whole numbers;
     ``rising``: none is below the one before. ``counts`` holds how often each text occurs, None if there are too
     many; ``letters`` is their mean length and ``numeric`` the share of them that reads as a number. Texts that all
-    read as dates or times have the ``role`` and the numbers of these.
+    read as dates or times have the ``role`` and the numbers of these; ``seems`` says what others look like.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Profile:
     counts: Counter[str] | None = None
     letters: float = 0.0
     numeric: float = 0.0
+    seems: str = ""
 
 
 class Moments:
@@ -157,6 +159,7 @@ class Tally:
         self.counts: Counter[str] | None = Counter()
         self.kind = pa.null()
         self.rows = self.missing = 0
+        self.spellings = Spellings()
         self._letters = self._tried = self._numeric = 0
 
     def add(self, array: pa.Array) -> np.ndarray:
@@ -185,6 +188,7 @@ class Tally:
     def _try(self, texts: pa.Array) -> None:
         self._tried += len(texts)
         self._numeric += sum(is_number(text) for text in texts.to_pylist())
+        self.spellings.add(texts.to_pylist())
 
     def _count(self, texts: pa.Array, used: np.ndarray, longest: int) -> None:
         if self.counts is None:
@@ -245,6 +249,7 @@ class Survey:
             return Profile(name, kind, missing=self.rows)
         if seen := self._tallies.get(name):
             told: dict[str, Any] = {"counts": seen.counts, "letters": seen.letters, "numeric": seen.numeric}
+            told["seems"] = seen.spellings.told
             text = Profile(name, kind, seen.rows, seen.missing, **told)
             return replace(self._numbers(name, role(seen.kind), sample), **told) if role(seen.kind) in MOMENTS else text
         return self._numbers(name, kind, sample)
