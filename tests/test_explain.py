@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -91,3 +94,47 @@ def test_in_words() -> None:
     assert told == f"row 4: anomaly, score 4.00 nats, p = 0.002\n  {reason}"
     assert "row 4: normal" in str(Explanation(4, 4.0, 0.5, False, (), ()))
     assert [shown(each) for each in (None, float("nan"), 3, "on", 1e-9)] == ["missing", "missing", "3", "on", "1e-09"]
+
+
+class TestDates:
+    """Rows of office hours, and one at three in the night."""
+
+    @pytest.fixture
+    def rows(self) -> pd.DataFrame:
+        dice = np.random.default_rng(0)
+        hours = np.sort(dice.integers(0, 120, 900)) * 24 + dice.integers(9, 12, 900)
+        when = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.sort(hours), unit="h")
+        return pd.DataFrame({"when": when, "flow": dice.normal(size=900)})
+
+    @staticmethod
+    def told(rows: pd.DataFrame, when: object) -> tuple[Explanation, Reason]:
+        odd = rows.iloc[[100]].assign(when=when)
+        why = reasons(AnomalyDetector("Linear", random_state=0).fit(rows), odd)[0]
+        return why, next(each for each in why.reasons if each.column == "when")
+
+    def test_a_clock_tells_the_hour_that_would_be_normal(self, rows: pd.DataFrame) -> None:
+        why, reason = self.told(rows, pd.Timestamp("2024-03-05 03:00"))
+        assert why.anomaly and reason.value == dt.datetime(2024, 3, 5, 3)
+        assert str(reason.normal).startswith(("hour 09:", "hour 10:")) and ", weekday " in str(reason.normal)
+        assert why.nearest[0]["when"].startswith("hour ")
+
+    def test_a_date_tells_its_day_too(self, rows: pd.DataFrame) -> None:
+        why, reason = self.told(rows.sample(frac=1, random_state=0), pd.Timestamp("2024-03-05 03:00"))
+        assert str(reason.normal).startswith("about 2024-") and "hour " in str(reason.normal)
+        assert isinstance(why.nearest[0]["when"], dt.datetime)
+
+    def test_texts_of_dates_are_told_alike(self, rows: pd.DataFrame) -> None:
+        texts = rows.assign(when=rows["when"].dt.strftime("%Y-%m-%d %H:%M"))
+        assert (
+            self.told(texts, "2024-03-05 03:00")[1].normal
+            == self.told(rows, pd.Timestamp("2024-03-05 03:00"))[1].normal
+        )
+
+    def test_times_of_the_day_are_times(self, rows: pd.DataFrame) -> None:
+        _, reason = self.told(rows.assign(when=rows["when"].dt.time), dt.time(3))
+        assert isinstance(reason.normal, dt.time) and reason.normal != dt.time(3)
+
+    def test_a_date_without_a_cycle_is_a_date(self, rows: pd.DataFrame) -> None:
+        days = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(900) * 7 % 11, unit="D")
+        _, reason = self.told(rows.assign(when=days), pd.Timestamp("2025-01-01"))
+        assert isinstance(reason.normal, dt.datetime)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from diabolo import AnomalyDetector, Denoiser
 from diabolo.arguments import check_output
 from diabolo.cli import app
-from diabolo.errors import InvalidData, InvalidParameter, MissingExtra, UnreadableFile
+from diabolo.errors import DiaboloWarning, InvalidData, InvalidParameter, MissingExtra, UnreadableFile
 from diabolo.grids import channels, stacked
 from diabolo.images import Pictures
 from diabolo.readers import open_sink, open_source
@@ -119,17 +119,38 @@ def test_a_model_reads_images_as_those_of_its_fit(grey: Path, tmp_path: Path) ->
 
 
 def test_broken_images_are_named(grey: Path) -> None:
+    detector = AnomalyDetector("Linear", random_state=0).fit(grey)
     (grey / "99.png").write_bytes((grey / "00.png").read_bytes()[:60])
     with pytest.raises(UnreadableFile, match=r"99.png cannot be read as an image"):
-        open_source(grey).table()
+        detector.anomaly_score(grey)
     (grey / "empty").mkdir()
     with pytest.raises(UnreadableFile, match="without images"):
         open_source(grey / "empty")
 
 
+def test_a_fit_leaves_out_broken_images_and_names_them(grey: Path) -> None:
+    save(grey / "50.png", np.random.default_rng(0).integers(0, 200, (12, 10), dtype=np.uint8))
+    whole = open_source(grey).table()
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
+    save(grey / "41.jpg", noise, quality=95)  # its header is read as if nothing were wrong
+    (grey / "41.jpg").write_bytes((grey / "41.jpg").read_bytes()[:5000])
+    (grey / "42.png").write_text("no image")
+    with pytest.warns(DiaboloWarning, match=r"2 of 43 images .* left out \(41.jpg, 42.png\): .*41.jpg cannot be read"):
+        source = open_source(grey)
+    assert source.rows == 41 and source.table().equals(whole)
+    with pytest.warns(DiaboloWarning, match="left out"):
+        assert AnomalyDetector("Linear", random_state=0).fit(grey).rows_seen_ == 41
+
+
+def test_broken_images_alone_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(UnreadableFile, match=r"a.png cannot be read as an image"):
+        open_source(tmp_path)
+
+
 def test_mixed_depths_are_refused(grey: Path) -> None:
     Image.new("I;16", (10, 12)).save(grey / "deep.tif")
-    with pytest.raises(UnreadableFile, match="8 bits and some 16"):
+    with pytest.raises(UnreadableFile, match=r"8 bits and some 16: .*00.png and .*deep.tif"):
         open_source(grey)
 
 

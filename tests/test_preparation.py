@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from diabolo.batches import Batches
-from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
+from diabolo.errors import DiaboloWarning, InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.detection import is_heavy
 from diabolo.preparation.fields import Fields
@@ -761,3 +761,106 @@ def test_a_file_of_nested_columns_alone_is_told_apart_from_one_without_rows(tmp_
     pq.write_table(pa.table({"e": [[1.0, 2.0]] * 5}), tmp_path / "lists.parquet")
     with pytest.raises(InvalidData, match="'e' holds nested values"):
         Preparation().fit(open_source(tmp_path / "lists.parquet"))
+
+
+class TestDatesInTexts:
+    """Texts that all read as dates or times are what a text file takes them for, in every kind of rows."""
+
+    WHEN = pd.date_range("2024-01-05", periods=60, freq="31h")[::-1]
+    STAMPS = WHEN.strftime("%Y-%m-%d %H:%M:%S").tolist()
+
+    @pytest.fixture
+    def rows(self) -> pa.Table:
+        days = self.WHEN.strftime("%Y-%m-%d").tolist()
+        hours = self.WHEN.strftime("%H:%M").tolist()
+        return pa.table({"stamp": self.STAMPS, "day": days, "hour": hours, "x": np.arange(60) % 7 * 1.5})
+
+    @pytest.mark.parametrize("of", ["arrow", "pandas", "category", "polars", "parquet", "jsonl"])
+    def test_the_schema_is_that_of_the_text_file(self, of: str, rows: pa.Table, tmp_path: Path) -> None:
+        frame = rows.to_pandas()
+        frame.to_csv(tmp_path / "rows.csv", index=False)
+        pq.write_table(rows, tmp_path / "rows.parquet")
+        frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+        kinds = {"arrow": rows, "pandas": frame, "polars": pl.from_arrow(rows)}
+        kinds["category"] = frame.astype({"stamp": "category", "day": "category"})
+        other = kinds[of] if of in kinds else open_source(tmp_path / f"rows.{of}")
+        text = open_source(tmp_path / "rows.csv")
+        expected, found = Preparation().fit(text), Preparation().fit(other)
+        assert found.schema_.to_dict() == expected.schema_.to_dict()
+        assert "stamp: hour sin" in {column.name for column in found.schema_.columns}
+        other = other.table() if of in ("parquet", "jsonl") else other
+        torch.testing.assert_close(found.transform(other), found.transform(text.table()), rtol=0, atol=0)
+
+    def test_they_come_back_as_texts(self, rows: pa.Table) -> None:
+        preparation = Preparation().fit(rows)
+        x = preparation.transform(rows)
+        for like in (rows, rows.to_pandas(), pl.from_arrow(rows)):
+            back = preparation.inverse_transform(x, like=like)
+            assert type(back) is type(like)
+            assert pa.table(back)["stamp"].to_pylist() == self.STAMPS
+            assert pa.table(back)["day"].to_pylist() == rows["day"].to_pylist()
+            assert pa.table(back)["hour"].to_pylist() == [f"{each}:00" for each in rows["hour"].to_pylist()]
+        frame = rows.to_pandas().astype({"day": "category"})
+        assert preparation.inverse_transform(x, like=frame)["day"].equals(frame["day"])
+
+    def test_filling_keeps_how_they_are_written(self, rows: pa.Table) -> None:
+        texts = rows["stamp"].to_pylist()
+        texts[0], texts[1] = None, texts[1].replace(" ", "T")
+        gaps = rows.set_column(0, "stamp", pa.array(texts))
+        preparation = Preparation().fit(gaps)
+        filled = preparation.inverse_transform(preparation.transform(rows), like=gaps, keep=True)
+        assert filled["stamp"].to_pylist() == [self.STAMPS[0], *texts[1:]]
+
+    def test_new_rows_are_written_as_those_of_the_fit(self, rows: pa.Table) -> None:
+        preparation = Preparation().fit(rows)
+        blank = pa.table(
+            {name: pa.nulls(60, kind) for name, kind in zip(rows.column_names, rows.schema.types, strict=True)}
+        )
+        made = preparation.inverse_transform(preparation.transform(rows), like=blank)
+        assert made["stamp"].to_pylist() == self.STAMPS
+        assert made["day"].to_pylist() == rows["day"].to_pylist()
+
+    def test_what_is_no_date_is_named(self, rows: pa.Table) -> None:
+        preparation = Preparation().fit(rows)
+        wrong = rows.set_column(1, "day", pa.array([*["2024-01-05"] * 59, "31.01.2024"]))
+        with pytest.raises(InvalidData, match=r"row 59, column 'day': '31.01.2024' is no date or time .* ISO 8601"):
+            preparation.transform(wrong)
+
+    def test_one_that_is_none_makes_all_of_them_texts(self, rows: pa.Table) -> None:
+        wrong = rows.set_column(0, "stamp", pa.array([*self.STAMPS[:59], "soon"]))
+        assert "id" in Preparation().fit(wrong).schema_.dropped["stamp"]
+
+    def test_they_may_be_categories_on_request(self) -> None:
+        days = ["2024-01-05", "2024-01-06"] * 30
+        assert [column.kind for column in learned(days, likelihoods={"x": "Categorical"})] == ["category"]
+        assert [column.part for column in learned(days)] == ["elapsed"]
+
+
+@pytest.mark.parametrize(
+    ("spell", "told"),
+    [
+        (lambda value: f"{value:,.0f}", "numbers such as '12,345': write them with a point"),
+        (lambda value: f"{value:_.1f}".replace(".", ",").replace("_", "."), "numbers such as '12.345,0': write"),
+        (lambda value: f"{value / 1000:.3f}%", "percentages such as '12.345%': write them as numbers"),
+        (lambda value: f"${value}", "amounts of money such as '$12345': write them as numbers"),
+        (lambda value: f"{value} EUR", "amounts of money such as '12345 EUR': write them as numbers"),
+        (lambda value: f"31.01.{value - 10_345}", "dates such as '31.01.2000': write them by ISO 8601"),
+        (lambda value: f"31 Jan {value - 10_345}", "dates such as '31 Jan 2000': write them by ISO 8601"),
+    ],
+)
+def test_local_spellings_are_named_and_not_guessed_at(spell: Any, told: str) -> None:
+    values = [spell(12_345 + i) for i in range(40)]
+    assert reason(values).startswith(f"an id: nearly every row has its own value; it looks like {told}")
+
+
+@pytest.mark.parametrize("spell", ["SKU{}", "10.0.0.{}", "+49 30 {}", "00{}", "row-{}"])
+def test_ids_look_like_nothing_else(spell: str) -> None:
+    assert reason([spell.format(100 + i) for i in range(40)]) == "an id: nearly every row has its own value"
+
+
+def test_local_spellings_among_categories_are_said() -> None:
+    with pytest.warns(
+        DiaboloWarning, match=r"'x' is learned as 12 categories, and looks like percentages such as '0 %'"
+    ):
+        learned([f"{i} %" for i in range(12)] * 9)
+    assert [column.kind for column in learned(["10 %", "20 %"] * 9)] == ["category"]

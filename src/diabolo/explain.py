@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
+from diabolo.batches import in_blocks
 from diabolo.grids import pixels
+from diabolo.preparation.cycles import CYCLIC, in_words
+from diabolo.preparation.dates import kind_of
+from diabolo.preparation.values import Role, role
 from diabolo.regions import Regions
 from diabolo.tasks.anomaly_detector import AnomalyDetector
 
@@ -18,7 +23,8 @@ from diabolo.tasks.anomaly_detector import AnomalyDetector
 class Reason:
     """One value's part in a score: ``contribution`` in nats, ``share`` of the whole score.
 
-    Of images and series ``column`` is a region, and ``value`` and ``normal`` are means over it.
+    Of images and series ``column`` is a region, and ``value`` and ``normal`` are means over it. Of a date ``normal`` is
+    in words: the day, the weekday, the hour and the month that would have been normal, as far as they were learned.
     """
 
     column: str
@@ -70,7 +76,8 @@ def reasons(detector: AnomalyDetector, X: Any, top: int = 3, nearest: int = 2) -
     names, contributions = regions.names, regions.sums(detector.explain(rows))
     scores = detector.anomaly_score(rows)
     verdicts = zip(scores, detector.threshold_.p_value(scores), detector.threshold_.exceeded(scores), strict=True)
-    cells, normal = _cells(rows, detector), _seen(_cells(detector.reconstruct(rows), detector), detector)
+    best = in_blocks(detector.preparation_.transform(rows), detector.autoencoder_.best)
+    cells, normal = _cells(rows, detector), _seen(_made(best, rows, detector, guessed=True), detector)
     near = _nearest(detector, rows, nearest)
     told = zip(contributions, cells, normal, scores, strict=True)
     why = [_told(names, *each, top) for each in told]
@@ -95,14 +102,30 @@ def _nearest(detector: AnomalyDetector, rows: Any, count: int) -> list[tuple[Map
     found = detector.nearest(rows, count)
     if found is None or not count:
         return [()] * len(rows)
-    normal = detector.preparation_.inverse_transform(found.flatten(0, 1), like=_like(rows, found.shape[1]))
-    cells = _cells(normal, detector)
+    cells = _made(found.flatten(0, 1), _like(rows, found.shape[1]), detector, guessed=False)
     return [tuple(cells[i * found.shape[1] : (i + 1) * found.shape[1]]) for i in range(len(rows))]
 
 
 def _like(rows: np.ndarray | pa.Table, times: int) -> np.ndarray | pa.Table:
     index = np.repeat(np.arange(len(rows)), times)
     return rows[index] if isinstance(rows, np.ndarray) else rows.take(index)
+
+
+def _made(x: Tensor, like: np.ndarray | pa.Table, detector: AnomalyDetector, *, guessed: bool) -> list[dict[str, Any]]:
+    """Prepared rows as cells in the user's units; dates that their parts do not make are put in words.
+
+    They do not where the day itself was not learned, or where each part is a guess of its own.
+    """
+    cells = _cells(detector.preparation_.inverse_transform(x, like=like), detector)
+    columns = detector.preparation_.schema_.columns
+    for name in dict.fromkeys(column.source for column in columns if column.part in CYCLIC):
+        places = [place for place, column in enumerate(columns) if column.source == name]
+        model = [columns[place] for place in places]
+        dated = role(kind_of(like[name], model)) is Role.DATE
+        if dated and (guessed or model[0].part != "elapsed"):
+            for row, words in zip(cells, in_words(model, x[:, places].double().numpy()), strict=True):
+                row[name] = words
+    return cells
 
 
 def _cells(rows: Any, detector: AnomalyDetector) -> list[dict[str, Any]]:

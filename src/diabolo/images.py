@@ -46,6 +46,13 @@ def header(file: Path) -> Header:
         return Header((width, height) if turned else (height, width), "RGBA" if alpha else image.mode)
 
 
+def check(file: Path) -> None:
+    """Decode the image. Raises UnreadableFile where it is too large or damaged."""
+    header(file)
+    with opened(file) as image:
+        image.load()
+
+
 def pixels_of(file: Path, mode: str, grid: tuple[int, ...]) -> np.ndarray:
     """The image upright, in ``mode`` and at the size ``grid``: (height, width, colours); of mode F in 16 bits."""
     from PIL import Image, ImageOps

@@ -21,6 +21,7 @@ from torch import Tensor
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch, suggestion
 from diabolo.grids import channels, grid_column, is_grid, of_dtype, stacked
 from diabolo.params import Count, Params
+from diabolo.preparation.dates import kind_of, written
 from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, cells, decode, encode, natural, of_cells, standardised
 from diabolo.preparation.streamed import Streamed
@@ -312,9 +313,9 @@ class Preparation(Params):
     def _table_like(self, x: np.ndarray, rows: pa.Table, keep: bool) -> pa.Table:
         if self.schema_.grid:
             return self._channels_like(x, rows, keep)
-        kinds = self._kinds(rows.schema)
+        kinds = self._kinds(rows)
         made = self._decoded(x, kinds)
-        told = {name: pa.chunked_array([array]) for name, array in made.items()}
+        told = {name: pa.chunked_array([written(array, rows[name].type)]) for name, array in made.items()}
         columns = [
             column if name not in told else _filled(column, told[name]) if keep else told[name]
             for name, column in zip(rows.column_names, rows.columns, strict=True)
@@ -331,11 +332,13 @@ class Preparation(Params):
             rows = rows.set_column(place, field.with_type(column.type), column)
         return rows
 
-    def _kinds(self, schema: pa.Schema) -> dict[str, pa.DataType]:
+    def _kinds(self, rows: pa.Table) -> dict[str, pa.DataType]:
         """The types of columns; of one without a single value, the type that it most plausibly had in fit."""
-        empty = {field.name for field in schema if pa.types.is_null(field.type)}
-        known = {name: natural(columns) for name, columns in self._groups().items() if name in empty}
-        return {field.name: field.type for field in schema} | known
+        kinds = {field.name: field.type for field in rows.schema}
+        groups = {name: columns for name, columns in self._groups().items() if name in kinds}
+        empty = {name: natural(groups[name]) for name in groups if pa.types.is_null(kinds[name])}
+        texts = {name: kind_of(rows[name], each) for name, each in groups.items() if each[0].part != "value"}
+        return kinds | texts | empty
 
     def _array_like(self, x: np.ndarray, rows: np.ndarray, keep: bool) -> np.ndarray:
         self._check_width(rows)

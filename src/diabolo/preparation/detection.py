@@ -17,7 +17,9 @@ whole numbers named as codes            category: "zip code", "error_code", "typ
 whole numbers named as ids              set aside if no two are equal: "id", "row", "index", or a column without a name
 texts, each twice or more on average    category, Categorical: the most frequent ones, the rest pooled (also 10 or
                                         fewer different texts, however few rows there are)
-texts that are nearly all different     set aside as an id, or as free text if they are long
+texts that are nearly all different     set aside as an id, or as free text if they are long; the reason says where they
+                                        look like numbers or dates in a local spelling, which is never guessed at
+texts that all read as dates or times   what these are; they are written by ISO 8601
 dates and instants                      elapsed seconds, StudentT or Normal, unless the rows are in their order (a log's
                                         clock says nothing about a row, and tomorrow is always beyond it; ``clocks``
                                         learns it all the same); sine and cosine of the hour, the weekday and the day
@@ -32,12 +34,13 @@ numbers in steps have the step looked for in the sample of the values.
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 
-from diabolo.errors import InvalidParameter
+from diabolo.errors import DiaboloWarning, InvalidParameter
 from diabolo.preparation.survey import Profile
 from diabolo.preparation.values import DAY, Role, grain
 from diabolo.schema import UNSEEN, Column, Kind
@@ -60,6 +63,7 @@ ALLOWED = {
     Role.TEXT: ("Categorical", "Bernoulli"),
 }
 HEAVY = 5.0  # spread of 99 % of the values over that of the middle half
+FEW = 10  # different texts that are categories however few rows there are
 NUMERIC = 0.95  # share of texts that read as numbers from which the others are taken for mistakes
 PRESSED = 100  # times the spread of the quartiles
 MOST_STEPS = 65_535  # of a lattice
@@ -75,6 +79,8 @@ def detect(profile: Profile, kept: int, likelihood: str | None = None) -> Detect
     >>> detect(Profile("pump", Role.NUMBER), kept=64)
     'every value is missing'
     """
+    if profile.counts is not None and likelihood in ALLOWED[Role.TEXT]:
+        profile = replace(profile, role=Role.TEXT)  # texts of dates too may be asked to be categories
     allowed = ALLOWED.get(profile.role, ())
     if likelihood is not None and likelihood not in allowed:
         told = ", ".join(map(repr, allowed)) or "none: its type cannot be learned from"
@@ -203,11 +209,15 @@ def _text(profile: Profile, kept: int, likelihood: str | None) -> Detected:
     if likelihood == "Bernoulli":
         return _boolean_of_texts(profile)
     if likelihood is None and not _repeats(profile):
-        return "free text" if profile.letters > 30 else "an id: nearly every row has its own value"
+        aside = "free text" if profile.letters > 30 else "an id: nearly every row has its own value"
+        return f"{aside}; it looks like {profile.seems}" if profile.seems else aside
     if profile.counts is None:
         raise InvalidParameter(
             f"Column {profile.name!r} cannot be Categorical: it has thousands of texts, or long ones. Leave it out."
         )
+    if likelihood is None and profile.seems and len(profile.counts) > FEW:
+        told = f"Column {profile.name!r} is learned as {len(profile.counts)} categories, and looks like {profile.seems}"
+        warnings.warn(f"{told}.", DiaboloWarning, stacklevel=2)
     return _category(profile, kept)
 
 
@@ -218,7 +228,7 @@ def is_spoiled(profile: Profile) -> bool:
 
 def _repeats(profile: Profile) -> bool:
     """Whether the texts occur twice or more on average, as categories do."""
-    return profile.counts is not None and len(profile.counts) <= max(10, profile.rows / 2)
+    return profile.counts is not None and len(profile.counts) <= max(FEW, profile.rows / 2)
 
 
 def _boolean_of_texts(profile: Profile) -> Detected:

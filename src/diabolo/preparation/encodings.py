@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from diabolo.errors import InvalidData
+from diabolo.preparation.dates import read
 from diabolo.preparation.detection import CYCLES, MONDAY
 from diabolo.preparation.survey import refuse_infinity
 from diabolo.preparation.values import Role, clock, numbers, parsed, restored, role, words
@@ -47,7 +48,8 @@ def encode(columns: Sequence[Column], array: pa.Array, where: Where) -> list[np.
         return [_places(first, array)]
     if first.part == "value":
         return [_value(first, array, where)]
-    return [_of_moment(column, array, where) for column in columns]
+    moments = read(array, first.source, where)
+    return [_of_moment(column, moments, where) for column in columns]
 
 
 def standardised(x: np.ndarray, center: np.ndarray | float, scale: np.ndarray | float) -> np.ndarray:

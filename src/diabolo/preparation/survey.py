@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from diabolo.errors import InvalidData
+from diabolo.preparation.dates import MOMENTS, seconds, used_of, widened
+from diabolo.preparation.spellings import Spellings
 from diabolo.preparation.values import Role, numbers, role, words
 
 LARGEST = 1e150  # beyond it squares leave the floating-point numbers
@@ -33,7 +36,8 @@ class Profile:
 
     ``rows`` counts the values that are there, ``missing`` those that are not. ``whole``: all are whole numbers;
     ``rising``: none is below the one before. ``counts`` holds how often each text occurs, None if there are too
-    many; ``letters`` is their mean length and ``numeric`` the share of them that reads as a number.
+    many; ``letters`` is their mean length and ``numeric`` the share of them that reads as a number. Texts that all
+    read as dates or times have the ``role`` and the numbers of these; ``seems`` says what others look like.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Profile:
     counts: Counter[str] | None = None
     letters: float = 0.0
     numeric: float = 0.0
+    seems: str = ""
 
 
 class Moments:
@@ -148,15 +153,17 @@ class Sample:
 
 
 class Tally:
-    """The different texts of a column and how often each occurs."""
+    """The different texts of a column and how often each occurs; ``kind``: of the dates or times that all read as."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] | None = Counter()
+        self.kind = pa.null()
         self.rows = self.missing = 0
+        self.spellings = Spellings()
         self._letters = self._tried = self._numeric = 0
 
-    def add(self, array: pa.Array) -> None:
-        """Take in a block of texts."""
+    def add(self, array: pa.Array) -> np.ndarray:
+        """Take in a block of texts; returns their dates or times as ``numbers``, NaN where they are none."""
         texts = words(array)
         used = np.bincount(texts.indices.drop_null().to_numpy(), minlength=len(texts.dictionary))
         lengths = pc.binary_length(texts.dictionary).fill_null(0).to_numpy()
@@ -165,6 +172,8 @@ class Tally:
         self._letters += int(used @ lengths)
         self._try(texts.dictionary.slice(0, TRIED))
         self._count(texts.dictionary, used, int(lengths[used > 0].max(initial=0)))
+        self.kind = widened(self.kind, used_of(texts))
+        return seconds(texts, self.kind)
 
     @property
     def letters(self) -> float:
@@ -179,6 +188,7 @@ class Tally:
     def _try(self, texts: pa.Array) -> None:
         self._tried += len(texts)
         self._numeric += sum(is_number(text) for text in texts.to_pylist())
+        self.spellings.add(texts.to_pylist())
 
     def _count(self, texts: pa.Array, used: np.ndarray, longest: int) -> None:
         if self.counts is None:
@@ -200,7 +210,7 @@ class Survey:
 
     def __init__(self, fields: pa.Schema, sample: int, locate: Locate) -> None:
         self._roles = {each.name: role(each.type) for each in fields}
-        self._numeric = [name for name, each in self._roles.items() if each.is_numeric]
+        self._numeric = [name for name, each in self._roles.items() if each.is_numeric or each is Role.TEXT]
         self._places = {name: place for place, name in enumerate(self._numeric)}
         self._tallies = {name: Tally() for name, each in self._roles.items() if each is Role.TEXT}
         self._moments = Moments(len(self._numeric))
@@ -212,9 +222,8 @@ class Survey:
         """Take in a batch. Raises InvalidData for an infinite value or one beyond 1e150."""
         block = np.empty((len(self._numeric), batch.num_rows))
         for place, name in enumerate(self._numeric):
-            block[place] = numbers(batch.column(name))
-        for name, tally in self._tallies.items():
-            tally.add(batch.column(name))
+            tally, column = self._tallies.get(name), batch.column(name)
+            block[place] = numbers(column) if tally is None else tally.add(column)
         self.add_numbers(block.T)
 
     def add_numbers(self, x: np.ndarray) -> None:
@@ -236,12 +245,16 @@ class Survey:
         return [self._profile(name, each, sample) for name, each in self._roles.items()]
 
     def _profile(self, name: str, kind: Role, sample: np.ndarray) -> Profile:
-        if name in self._tallies:
-            seen = self._tallies[name]
-            told = {"counts": seen.counts, "letters": seen.letters, "numeric": seen.numeric}
-            return Profile(name, kind, seen.rows, seen.missing, **told)  # type: ignore[arg-type]
         if name not in self._places:
             return Profile(name, kind, missing=self.rows)
+        if seen := self._tallies.get(name):
+            told: dict[str, Any] = {"counts": seen.counts, "letters": seen.letters, "numeric": seen.numeric}
+            told["seems"] = seen.spellings.told
+            text = Profile(name, kind, seen.rows, seen.missing, **told)
+            return replace(self._numbers(name, role(seen.kind), sample), **told) if role(seen.kind) in MOMENTS else text
+        return self._numbers(name, kind, sample)
+
+    def _numbers(self, name: str, kind: Role, sample: np.ndarray) -> Profile:
         j, m = self._places[name], self._moments
         return Profile(
             name, kind, int(m.count[j]), int(m.missing[j]), float(m.mean[j]), float(m.std[j]), float(m.low[j]),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from diabolo.errors import InvalidParameter, UnreadableFile
+from diabolo.errors import DiaboloWarning, InvalidParameter, UnreadableFile
 from diabolo.grids import grid_column
-from diabolo.images import DEEP, ENDINGS, GREYS, MODES, Header, header, pixels_of
+from diabolo.images import DEEP, ENDINGS, GREYS, MODES, Header, check, header, pixels_of
 from diabolo.readers.source import Source, rows_at_once
 from diabolo.schema import Schema
 
+MOST_NAMED = 5  # images in a warning
 LARGEST = 256  # pixels along a side that are read as they are
 
 
@@ -24,16 +26,18 @@ class Images(Source):
     from. The colours are ``grey``, or ``red``, ``green`` and ``blue``, with ``alpha`` where every image has it, from 0
     to 255 (to 65,535 where every image is grey and of 16 bits). ``grid`` (height, width) shrinks or widens them;
     without it all must be of one size, at most 256 pixels along a side. ``schema`` reads them as those of a fit were.
-    Turned photographs are set upright. Raises UnreadableFile naming the image.
+    Turned photographs are set upright. Without a ``schema``, for a fit, images that cannot be read are left out with a
+    warning that names them; new rows are never left out. Raises UnreadableFile naming the image.
     """
 
     def __init__(self, folder: Path, grid: tuple[int, ...] = (), schema: Schema | None = None) -> None:
         self.name, self._folder = str(folder), folder
-        self._files = _found(folder)
+        files = _found(folder)
+        headers = {file: header(file) for file in (files if schema else _whole(files, folder))}
+        self._files = list(headers)
         self.rows = len(self._files)
-        headers = {file: header(file) for file in self._files}
         self._grid = grid or (schema.grid if schema else ()) or _one_size(headers)
-        self._colours = _known(schema) or _colours([each.mode for each in headers.values()])
+        self._colours = _known(schema) or _colours({file: each.mode for file, each in headers.items()})
         self._deep = self._colours == ("grey",) and all(each.mode in DEEP for each in headers.values())
         self._nested = any(file.parent != folder for file in self._files)
         self.schema = self._fields()
@@ -74,6 +78,25 @@ def _found(folder: Path) -> list[Path]:
     return files
 
 
+def _whole(files: list[Path], folder: Path) -> list[Path]:
+    """The images that can be read, with a warning that names the others. Raises UnreadableFile if none can."""
+    broken: dict[Path, UnreadableFile] = {}
+    for file in files:
+        try:
+            check(file)
+        except UnreadableFile as error:
+            broken[file] = error
+    kept = [file for file in files if file not in broken]
+    if not kept:
+        raise next(iter(broken.values()))
+    if broken:
+        names = ", ".join(str(file.relative_to(folder)) for file in list(broken)[:MOST_NAMED])
+        names += f" and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
+        told = f"{len(broken)} of {len(files)} images in {folder} are left out ({names}): {next(iter(broken.values()))}"
+        warnings.warn(told, DiaboloWarning, stacklevel=4)
+    return kept
+
+
 def _one_size(headers: dict[Path, Header]) -> tuple[int, int]:
     """The size of all images (height, width). Raises UnreadableFile if there is none, or if it is too large."""
     first, *others = headers
@@ -101,13 +124,14 @@ def _known(schema: Schema | None) -> tuple[str, ...] | None:
     return names if names in MODES else None
 
 
-def _colours(modes: list[str]) -> tuple[str, ...]:
-    deep = [mode in DEEP for mode in modes]
-    if all(deep) or all(mode in GREYS for mode in modes):
+def _colours(modes: dict[Path, str]) -> tuple[str, ...]:
+    deep = [file for file, mode in modes.items() if mode in DEEP]
+    if len(deep) == len(modes) or all(mode in GREYS for mode in modes.values()):
         return ("grey",)
-    if any(deep):
-        raise UnreadableFile("Some images have 8 bits and some 16. Bring all to one of these.")
-    return ("red", "green", "blue", *(["alpha"] if all(mode == "RGBA" for mode in modes) else []))
+    if deep:
+        flat = next(file for file in modes if file not in deep)
+        raise UnreadableFile(f"Some images have 8 bits and some 16: {flat} and {deep[0]}. Bring all to one of these.")
+    return ("red", "green", "blue", *(["alpha"] if all(mode == "RGBA" for mode in modes.values()) else []))
 
 
 def size_of(text: str) -> tuple[int, int]:

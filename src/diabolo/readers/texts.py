@@ -47,10 +47,10 @@ def guess(strings: pa.Array, comma: bool = False) -> pa.DataType:
 
 
 def moment(strings: pa.Array) -> pa.DataType:
-    """The type of dates or instants that every value of ``strings`` can be read as, or text."""
+    """The type of dates, instants or times that every value of ``strings`` can be read as, or text."""
     first = strings.drop_null().slice(0, 64)
-    dates = (kind for kind in READINGS if pa.types.is_date(kind) or pa.types.is_timestamp(kind))
-    return next((kind for kind in dates if fits(first, kind) and fits(strings, kind)), pa.string())
+    moments = (kind for kind in READINGS if pa.types.is_temporal(kind))
+    return next((kind for kind in moments if fits(first, kind) and fits(strings, kind)), pa.string())
 
 
 def fits(strings: pa.Array, kind: pa.DataType, comma: bool = False) -> bool:
