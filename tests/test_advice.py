@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 from diabolo import AnomalyDetector, advice, choose
 from diabolo.advice import Advice, Candidate, Look, Racer, candidates, race
 from diabolo.advice.look import sampled
-from diabolo.advice.race import apart
+from diabolo.advice.race import apart, made
 from diabolo.catalogue import chosen
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.readers import open_source
@@ -189,6 +189,14 @@ def test_every_aim_of_a_small_table(aim: str) -> None:
     assert words[:6] == ["diabolo", "fit", aim, "my data.csv", "-o", "my data.diabolo"]
     assert repr(chosen(aim, words[7::2], seed=0).variant) == repr(told.variant)
     assert json.loads(json.dumps(told.to_dict()))["aim"] == aim
+
+
+@pytest.mark.parametrize("aim, want", [("detect", None), ("impute", None), ("embed", "interpretable")])
+@pytest.mark.usefixtures("brief")
+def test_the_race_has_the_pca_that_a_fit_is_compared_with(aim: str, want: str | None) -> None:
+    told = choose(bent(), aim, want=want)
+    shown = made(aim, told.ruled, 0).fit(bent()).comparison_["width"]
+    assert shown in [each.candidate.variant.latent for each in told.race if each.candidate.linear]
 
 
 @pytest.mark.usefixtures("brief")

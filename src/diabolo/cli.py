@@ -437,6 +437,7 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
 def _learned(task: Task, output: Path) -> str:
     """What fit has to say at its end."""
     from diabolo.report.words import count
+    from diabolo.tasks.comparison import pca
 
     schema, told = task.preparation_.schema_, task.comparison_
     aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
@@ -447,7 +448,7 @@ def _learned(task: Task, output: Path) -> str:
     some = f"1000 -o new.{'parquet' if schema.grid else 'csv'}"
     return (
         f"Learned {count(len(read), 'column')}{under} in {count(len(task.history_), 'epoch')}.{aside}\n"
-        f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
+        f"Beside {pca(told)}, {verdict[told['better']]}:\n"
         f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
         f"{told['difference']:.2g} +- {told['error']:.2g} on {count(told['rows'], 'held-out row')}\n"
         f"{found}Wrote {output}. Next: diabolo run {output} {some if task.draws else 'NEW_DATA'}"

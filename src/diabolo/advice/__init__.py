@@ -63,7 +63,7 @@ def choose(
 
 def steps(aim: str) -> int:
     """At most how many fits a race takes."""
-    return FOLDS * (4 + (aim == "impute"))
+    return FOLDS * (5 + 2 * (aim == "impute"))
 
 
 def _look(source: Any, rows: Rows, total: int) -> Look:
