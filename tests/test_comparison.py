@@ -11,9 +11,9 @@ import torch
 
 from diabolo import AnomalyDetector, Clusterer, Denoiser, Embedder, Imputer, Synthesizer, Trainer, load
 from diabolo.schema import UNSEEN, Column, Schema, numbers
-from diabolo.tasks.comparison import line, pca, used
+from diabolo.tasks.comparison import better, line, pca, used
 from diabolo.tasks.task import Task
-from diabolo.variants import FSQ, Denoising, JumpReLU, Linear, Masked, TopKDictionary, Vanilla
+from diabolo.variants import FSQ, Contrastive, Denoising, JumpReLU, Linear, Masked, TopKDictionary, Vanilla
 
 BRIEF = Trainer(epochs=3)
 ROWS = np.random.default_rng(0).normal(size=(200, 12)) @ np.random.default_rng(1).normal(size=(12, 12))
@@ -70,6 +70,13 @@ def test_numbers_in_use_are_those_that_are_not_0() -> None:
     autoencoder = JumpReLU(latent=64, k=3).build(numbers(12)).eval()
     x = torch.randn(100, 12)
     assert used(autoencoder, x) == max(1, round(float((autoencoder.encode(x).z != 0).sum(1).double().mean())))
+
+
+def test_codes_that_are_for_something_else_are_said_to_be() -> None:
+    told = [fitted(of, Contrastive(latent=4)).comparison_ for of in (Embedder, Denoiser)]
+    assert told[1]["aside"] == "" and "not for" not in better(told[1])
+    assert better(told[0]).endswith("not for (rows that differ by a small change alone should have like codes)")
+    assert fitted(Embedder, Denoising()).comparison_["aside"] == ""
 
 
 def test_the_width_is_said_and_kept(tmp_path: Path) -> None:

@@ -257,12 +257,15 @@ def test_comparison_does_not_flatter(better: str, deep: float, said: str) -> Non
         "better": better,
         "width": 3,
         "code": 8,
+        "aside": "",
     }
     sentence = model.verdict(told)
     assert sentence.startswith(said)
     assert words.apart(deep - 0.25, 0.04) in sentence
     assert "a PCA of 3 numbers (the code has 8)" in sentence
     assert ("variant=Linear (variant.latent=3" in sentence) == (better != "deep")
+    other = model.verdict({**told, "aside": "likes should be near"})
+    assert "not for (likes should be near)" in other and "variant=Linear" not in other
 
 
 def test_comparison_is_that_of_the_task(page: str, detector: AnomalyDetector) -> None:

@@ -14,9 +14,9 @@ from diabolo.advice.rules import Candidate
 from diabolo.randomness import seeded
 from diabolo.readers import Rows
 from diabolo.tasks import TASKS
+from diabolo.tasks.comparison import of_width
 from diabolo.tasks.task import Task
 from diabolo.trainer import Trainer
-from diabolo.variants import Linear
 
 FOLDS = 3
 ROWS, VALUES = 3_000, 150_000  # of the sample, so that a race takes no more than a minute
@@ -84,6 +84,11 @@ def raced(
     return [Racer(each, own, *apart(own, base)) for own, each in zip(costs, field, strict=True)]
 
 
+def can_race(candidate: Candidate, aim: str) -> bool:
+    """Whether the measure of the task tells how good the candidate is: of codes it does where they are to restore."""
+    return not (TASKS[aim].by_distance and candidate.variant.purpose)
+
+
 def made(aim: str, candidate: Candidate, seed: int | None = None, *, short: bool = True) -> Task:
     """The task with the candidate's variant, trained as in a race or, if not ``short``, as usual."""
     settings: dict[str, Any] = {"variant": candidate.variant, "random_state": seed, **candidate.settings}
@@ -106,7 +111,7 @@ def _beside(first: Task, candidates: Sequence[Candidate]) -> list[Candidate]:
     linear, width = [each for each in candidates if each.linear], first.comparison_["width"]
     if any(each.variant.latent == width for each in linear):
         return []
-    return [Candidate(Linear(latent=width, overcomplete=True), (), each.settings) for each in linear]
+    return [Candidate(of_width(width), (), each.settings) for each in linear]
 
 
 def _judged(task: Task, held_out: Rows) -> np.ndarray:

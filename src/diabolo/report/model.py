@@ -13,7 +13,7 @@ from diabolo.report.markup import Markup, joined, name, tag
 from diabolo.report.page import Section, paragraph, table, tile, tiles
 from diabolo.report.words import apart, count, number, percent
 from diabolo.schema import UNSEEN, Column, Schema
-from diabolo.tasks.comparison import pca
+from diabolo.tasks.comparison import better, pca
 from diabolo.tasks.task import Task
 from diabolo.trainer import Epoch
 
@@ -48,6 +48,8 @@ def verdict(told: Mapping[str, Any]) -> str:
     """The comparison in one sentence, with its error."""
     figures = f"{number(told['deep'], 3)} here, {number(told['linear'], 3)} with PCA"
     gap = f"a difference of {apart(told['difference'], 2 * told['error'])} (two standard errors)"
+    if told["aside"]:
+        return f"Labels would tell. Beside {pca(told)} {better(told)}; {figures}, {gap}."
     if told["better"] == "deep":
         return f"Yes: it does better than {pca(told)}, {figures}, {gap}."
     if told["better"] == "linear":

@@ -49,7 +49,16 @@ def line(numbers: int, schema: Schema, *, judged: bool) -> Linear:
     """
     wide = _free(schema)
     most = max(1, wide // 2 if judged else wide - 1)
-    return Linear(latent=min(numbers, most, WIDEST), overcomplete=True)
+    return of_width(min(numbers, most, WIDEST))
+
+
+def of_width(width: int) -> Linear:
+    """PCA of so many numbers.
+
+    >>> of_width(3)
+    Linear(latent=3, overcomplete=True)
+    """
+    return Linear(latent=width, overcomplete=True)
 
 
 def compared(deep: Float[np.ndarray, "n"], linear: Float[np.ndarray, "n"]) -> dict[str, Any]:
@@ -74,6 +83,18 @@ def pca(told: Mapping[str, Any]) -> str:
     """
     width, code = told["width"], told["code"]
     return f"a PCA of {width} number{'s' * (width != 1)}" + (f" (the code has {code})" if code != width else "")
+
+
+def better(told: Mapping[str, Any]) -> str:
+    """Which of the two is better by the measure, and where its codes are for something else, that too.
+
+    >>> better({"better": "linear", "aside": ""})
+    'PCA is better'
+    """
+    words = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
+    return words[told["better"]] + (
+        f" by a measure that these codes are not for ({told['aside']})" * bool(told["aside"])
+    )
 
 
 def _free(schema: Schema) -> int:

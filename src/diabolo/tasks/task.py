@@ -34,12 +34,12 @@ from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.tasks.codes import codes
-from diabolo.tasks.comparison import compared, line, used
+from diabolo.tasks.comparison import compared, line, of_width, used
 from diabolo.tasks.tensors import alike, group, rebuilt
 from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
-from diabolo.variants import Linear, Variant, named
+from diabolo.variants import Variant, named
 
 TRIALS = 2_000  # held-out rows on which the task is compared with a linear autoencoder
 PROBE = 16  # rows kept in the model file with what the task says of them
@@ -118,9 +118,10 @@ class Task(Params, ABC):
 
     def _settle(self, train: Batches, held_out: Batches) -> None:
         """Everything that rests on the trained autoencoder."""
-        self.linear_ = self._beside(train, held_out)
+        code = used(self.autoencoder_, next(held_out.ordered(TRIALS)).x)
+        self.linear_ = self._beside(train, code)
         self._calibrate(train, held_out)
-        self.comparison_ = self._compared(held_out)
+        self.comparison_ = self._compared(held_out, code)
         self.findings_ = self._examined(train, held_out)
         self.card_ = self._card(train.rows, held_out.rows if held_out is not train else 0)
         self._keep_probe(held_out)
@@ -223,22 +224,22 @@ class Task(Params, ABC):
     def _variant(self) -> Variant:
         return resolve(self.variant or self.usual[self.preparation_.schema_.kind])
 
-    def _beside(self, train: Batches, held_out: Batches) -> Autoencoder:
+    def _beside(self, train: Batches, code: int) -> Autoencoder:
         """The closed-form linear autoencoder, as wide as ``comparison.line`` has it, fitted to the same rows."""
-        self.used_ = used(self.autoencoder_, next(held_out.ordered(TRIALS)).x)
-        linear = line(self.used_, self.preparation_.schema_, judged=self.judges)
+        linear = line(code, self.preparation_.schema_, judged=self.judges)
         with seeded(self.seed_):
             autoencoder = linear.build(self.preparation_.schema_)
         linear.train(autoencoder, Trainer(), train, None, seed=self.seed_)
         return autoencoder
 
-    def _compared(self, held_out: Batches) -> dict[str, Any]:
+    def _compared(self, held_out: Batches, code: int) -> dict[str, Any]:
         """How this task and the linear autoencoder do on held-out rows."""
         x = next(held_out.ordered(TRIALS)).x
         with seeded(self.seed_), torch.inference_mode():
             deep, linear = (each.double().numpy() for each in self._trial(x))
-        widths = {"width": self.linear_.bottleneck.latent, "code": self.used_}
-        return {"measure": self.measure, **compared(deep, linear), **widths}
+        about = {"width": self.linear_.bottleneck.latent, "code": code}
+        aside = self._variant().purpose if self.by_distance else ""
+        return {"measure": self.measure, **compared(deep, linear), **about, "aside": aside}
 
     def _examined(self, train: Batches, held_out: Batches) -> tuple[Finding, ...]:
         """What a look at the finished fit finds."""
@@ -350,8 +351,7 @@ class Task(Params, ABC):
         self.rows_seen_ = self.card_["data"]["seen"]
         self.comparison_, self.findings_ = self.card_["comparison"], Finding.all_of(self.card_["findings"])
         self.autoencoder_ = rebuilt(self._variant(), schema, group(tensors, "autoencoder"))
-        linear = Linear(latent=self.comparison_["width"], overcomplete=True)
-        self.linear_, self.used_ = rebuilt(linear, schema, group(tensors, "linear")), self.comparison_["code"]
+        self.linear_ = rebuilt(of_width(self.comparison_["width"]), schema, group(tensors, "linear"))
         self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()
         self._restore(group(tensors, "state"))
 
