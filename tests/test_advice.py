@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 
 from diabolo import AnomalyDetector, advice, choose
 from diabolo.advice import Advice, Candidate, Look, Racer, candidates, race
 from diabolo.advice.look import sampled
-from diabolo.advice.race import apart
+from diabolo.advice.race import apart, made
 from diabolo.catalogue import chosen
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.readers import open_source
@@ -189,6 +189,31 @@ def test_every_aim_of_a_small_table(aim: str) -> None:
     assert words[:6] == ["diabolo", "fit", aim, "my data.csv", "-o", "my data.diabolo"]
     assert repr(chosen(aim, words[7::2], seed=0).variant) == repr(told.variant)
     assert json.loads(json.dumps(told.to_dict()))["aim"] == aim
+
+
+@pytest.mark.parametrize("aim, want", [("detect", None), ("impute", None), ("embed", "interpretable")])
+@pytest.mark.usefixtures("brief")
+def test_the_race_has_the_pca_that_a_fit_is_compared_with(aim: str, want: str | None) -> None:
+    told = choose(bent(), aim, want=want)
+    shown = made(aim, told.ruled, 0).fit(bent()).comparison_["width"]
+    assert shown in [each.candidate.variant.latent for each in told.race if each.candidate.linear]
+
+
+@pytest.mark.parametrize("aim", ["embed", "cluster"])
+def test_codes_that_are_not_to_restore_are_not_raced_by_what_they_restore(aim: str) -> None:
+    pictures = load_digits().images[:400, None]
+    told = choose(pictures, aim)
+    assert told.chosen.name == "IIC" and not told.race and told.taken is None and told.rows_raced == 0
+    assert "Nothing was raced: only labels can tell" in told.said and "IIC is for something else" in told.conditions
+    assert told.command("d.npy").endswith(f"-p variant=IIC -p variant.latent={told.variant.latent}")
+    assert json.loads(json.dumps(told.to_dict()))["race"] == []
+
+
+@pytest.mark.usefixtures("brief")
+def test_the_others_are_raced_without_them() -> None:
+    told = choose(load_digits().images[:90, None], "embed", want="stable")
+    assert [each.candidate.name for each in told.race][:2] == ["Contractive", "Linear"]
+    assert "IIC" not in {each.candidate.name for each in told.race} and "not raced: IIC" in told.conditions
 
 
 @pytest.mark.usefixtures("brief")

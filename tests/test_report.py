@@ -249,11 +249,23 @@ def test_imputer_counts_gaps_by_column(tmp_path: Path) -> None:
     ("better", "deep", "said"), [("deep", 0.1, "Yes: "), ("neither", 0.24, "Not clearly: "), ("linear", 0.4, "No: ")]
 )
 def test_comparison_does_not_flatter(better: str, deep: float, said: str) -> None:
-    told = {"deep": deep, "linear": 0.25, "difference": deep - 0.25, "error": 0.02, "better": better}
+    told = {
+        "deep": deep,
+        "linear": 0.25,
+        "difference": deep - 0.25,
+        "error": 0.02,
+        "better": better,
+        "width": 3,
+        "code": 8,
+        "aside": "",
+    }
     sentence = model.verdict(told)
     assert sentence.startswith(said)
     assert words.apart(deep - 0.25, 0.04) in sentence
-    assert ("variant=Linear" in sentence) == (better != "deep")
+    assert "a PCA of 3 numbers (the code has 8)" in sentence
+    assert ("variant=Linear (variant.latent=3" in sentence) == (better != "deep")
+    other = model.verdict({**told, "aside": "likes should be near"})
+    assert "not for (likes should be near)" in other and "variant=Linear" not in other
 
 
 def test_comparison_is_that_of_the_task(page: str, detector: AnomalyDetector) -> None:

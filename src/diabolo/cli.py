@@ -353,7 +353,7 @@ def choose(
     """Choose a variant for DATA, and say why.
 
     Looks at the data, names the variant that rules of the field suggest, and races it against PCA and runners-up: a few
-    short fits on at most 3,000 rows, cross-validated. Where nothing beats PCA, it says so.
+    short fits on at most 3,000 rows, cross-validated. Where nothing beats PCA, or no race is fair, it says so.
     """
     from diabolo import advice
 
@@ -363,7 +363,8 @@ def choose(
     if as_json:
         emit({**told.to_dict(), "command": told.command(data)})
     else:
-        print(f"{told}\n\n{table(told.table())}\n\n{told.command(data)}")
+        race = f"{table(told.table())}\n\n" if told.race else ""
+        print(f"{told}\n\n{race}{told.command(data)}")
 
 
 @app.command(cls=Command, epilog=examples("diabolo doctor", "diabolo doctor pump.diabolo"))
@@ -437,17 +438,17 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
 def _learned(task: Task, output: Path) -> str:
     """What fit has to say at its end."""
     from diabolo.report.words import count
+    from diabolo.tasks.comparison import better, pca
 
     schema, told = task.preparation_.schema_, task.comparison_
     aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
     found = "".join(f"Found {finding}\n" for finding in task.diagnose())
-    verdict = {"deep": "the deep one is better", "linear": "PCA is better", "neither": "neither is clearly better"}
     read = {column.source for column in schema.columns if not column.given}
     under = f", given {' and '.join(schema.told)}," if schema.conditional else ""
     some = f"1000 -o new.{'parquet' if schema.grid else 'csv'}"
     return (
         f"Learned {count(len(read), 'column')}{under} in {count(len(task.history_), 'epoch')}.{aside}\n"
-        f"Beside a linear autoencoder of the same width (PCA), {verdict[told['better']]}:\n"
+        f"Beside {pca(told)}, {better(told)}:\n"
         f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
         f"{told['difference']:.2g} +- {told['error']:.2g} on {count(told['rows'], 'held-out row')}\n"
         f"{found}Wrote {output}. Next: diabolo run {output} {some if task.draws else 'NEW_DATA'}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from diabolo.advice.advice import Advice
 from diabolo.advice.look import Look, sampled
-from diabolo.advice.race import FOLDS, Racer, raced
+from diabolo.advice.race import FOLDS, Racer, can_race, raced
 from diabolo.advice.rules import WANTS, Candidate, candidates
 from diabolo.errors import InvalidData, InvalidParameter, suggestion
 from diabolo.preparation import Preparation
@@ -35,8 +35,10 @@ def choose(
 
     ``X`` is what ``fit`` takes, or a Source; ``aim`` a task as the command line names it: detect, impute, denoise,
     embed, cluster or synthesize. ``want`` is None, or a property that codes should have: "interpretable" or "stable".
-    The race is short, on a sample of the rows; ``on_step`` is told each step of it. Raises InvalidParameter for an
-    unknown aim or want, InvalidData for fewer than 30 rows or rows that cannot be learned from.
+    The race is short, on a sample of the rows; there is none where what the rules say is for something else than the
+    measure of the task, such as IIC for codes of images, since it would be misleading; ``on_step`` is told each step of
+    it. Raises InvalidParameter for an unknown aim or want, InvalidData for fewer than 30 rows or rows that cannot be
+    learned from.
 
     Examples
     --------
@@ -58,12 +60,14 @@ def choose(
         raise InvalidData(f"{name} {len(rows)} rows; at least {FEWEST} are needed to compare variants. Take Linear.")
     look = _look(source, rows, total)
     chosen = candidates(look, aim, want)
-    return Advice.of(look, aim, want, chosen, raced(rows, look, aim, chosen, seed, on_step))
+    field = [each for each in chosen if can_race(each, aim)]
+    racers = raced(rows, look, aim, field, seed, on_step) if field[0] is chosen[0] else []
+    return Advice.of(look, aim, want, chosen, racers)
 
 
 def steps(aim: str) -> int:
     """At most how many fits a race takes."""
-    return FOLDS * (4 + (aim == "impute"))
+    return FOLDS * (5 + 2 * (aim == "impute"))
 
 
 def _look(source: Any, rows: Rows, total: int) -> Look:

@@ -10,7 +10,7 @@ from textwrap import fill
 from typing import Any
 
 from diabolo.advice.look import Look
-from diabolo.advice.race import EPOCHS, FOLDS, Racer, apart, made
+from diabolo.advice.race import EPOCHS, FOLDS, Racer, apart, can_race, made
 from diabolo.advice.rules import Candidate
 from diabolo.tasks import TASKS
 from diabolo.tasks.task import Task
@@ -23,45 +23,58 @@ WIDTH = 100  # characters of a line
 class Advice:
     """The ``look`` at the data, the rules' candidate, the race, and what to take after it.
 
-    ``taken`` is the racer to take; ``said`` the sentence that says why.
+    ``race`` is empty where the measure of the task would speak against what codes are for; ``aside`` are candidates
+    that were left out of it for that reason. ``chosen`` is the candidate to take; ``said`` the sentence that says why.
     """
 
     look: Look
     aim: str
     ruled: Candidate
     race: tuple[Racer, ...]
-    taken: Racer
+    chosen: Candidate
     said: str
+    aside: tuple[Candidate, ...] = ()
 
     @classmethod
     def of(cls, look: Look, aim: str, want: str | None, chosen: Sequence[Candidate], racers: Sequence[Racer]) -> Advice:
-        """What follows from a race: PCA, unless something beats it beyond two errors (or codes have to be special)."""
+        """What follows from a race: PCA, unless something beats it beyond two errors (or codes have to be special).
+
+        Without racers it is what the rules say.
+        """
+        aside = tuple(each for each in chosen if not can_race(each, aim))
+        if not racers:
+            return cls(look, aim, chosen[0], (), chosen[0], _unraced(chosen[0]), aside)
         ruled = racers[0]
         linear = min((each for each in racers if each.candidate.linear), key=lambda each: each.cost)
         best = min((each for each in racers if each.better), key=lambda each: each.cost, default=linear)
         if ruled.better and not _beats(best, ruled):
             best = ruled
         taken = ruled if want is not None else best
-        return cls(look, aim, chosen[0], tuple(racers), taken, _said(look, ruled, best, taken, want))
+        return cls(look, aim, chosen[0], tuple(racers), taken.candidate, _said(look, ruled, best, taken, want), aside)
+
+    @property
+    def taken(self) -> Racer | None:
+        """How the candidate to take did, if there was a race."""
+        return next((each for each in self.race if each.candidate is self.chosen), None)
 
     @property
     def variant(self) -> Variant:
         """The variant to take."""
-        return self.taken.candidate.variant
+        return self.chosen.variant
 
     def task(self, **params: Any) -> Task:
         """The task to fit, with the variant to take; ``params`` set further parameters."""
-        return made(self.aim, self.taken.candidate, short=False).set_params(**params)
+        return made(self.aim, self.chosen, short=False).set_params(**params)
 
     def command(self, data: str, model: str | None = None) -> str:
         """The command that fits it to the file ``data``."""
         model = model or f"{Path(data).name.split('.')[0] if data != '-' else 'model'}.diabolo"
-        words = ["diabolo", "fit", self.aim, data, "-o", model, "-p", f"variant={self.taken.candidate.name}"]
+        words = ["diabolo", "fit", self.aim, data, "-o", model, "-p", f"variant={self.chosen.name}"]
         usual = type(self.variant)()
         for name in self.variant.parameters():
             if getattr(self.variant, name) != getattr(usual, name):
                 words += ["-p", f"variant.{name}={getattr(self.variant, name)}"]
-        for name, value in self.taken.candidate.settings.items():
+        for name, value in self.chosen.settings.items():
             words += ["-p", f"{name}={value}"]
         return shlex.join(words)
 
@@ -73,14 +86,18 @@ class Advice:
 
     @property
     def rows_raced(self) -> int:
-        return int(self.taken.costs.size)
+        return self.race[0].costs.size if self.race else 0
 
     @property
     def conditions(self) -> str:
-        """How the race was run, in a sentence."""
+        """How the race was run, or why there was none, in a sentence."""
+        apart = "; ".join(f"{each.name} is for something else: {each.variant.purpose}" for each in self.aside)
+        if not self.race:
+            return f"none, since the measure of the task ({TASKS[self.aim].measure}) would speak against it; {apart}"
         return (
             f"{FOLDS} folds of {self.rows_raced:,} of {self.look.rows:,} rows, at most {EPOCHS} epochs; cost: "
             f"{TASKS[self.aim].measure}; lower is better, and a difference counts beyond two errors"
+            f"{f'; not raced: {apart}' if apart else ''}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,6 +137,13 @@ def _row(racer: Racer) -> tuple[str, ...]:
 def _beats(one: Racer, other: Racer) -> bool:
     gap, error = apart(one.costs, other.costs)
     return gap < -2 * error
+
+
+def _unraced(ruled: Candidate) -> str:
+    return (
+        f"{ruled}. Nothing was raced: only labels can tell whether its codes are better than those of PCA. With some, "
+        "fit both and compare them by `diabolo evaluate`."
+    )
 
 
 def _said(look: Look, ruled: Racer, best: Racer, taken: Racer, want: str | None) -> str:

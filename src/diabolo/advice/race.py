@@ -14,6 +14,7 @@ from diabolo.advice.rules import Candidate
 from diabolo.randomness import seeded
 from diabolo.readers import Rows
 from diabolo.tasks import TASKS
+from diabolo.tasks.comparison import of_width
 from diabolo.tasks.task import Task
 from diabolo.trainer import Trainer
 
@@ -60,22 +61,32 @@ def raced(
 ) -> list[Racer]:
     """Every candidate on every fold, in the order given; folds hold the same rows for all.
 
-    Differences are those from the best ``Linear`` of the candidates.
+    Behind them comes PCA as wide as ``fit`` puts it beside the first one. Differences are those from the best PCA.
     """
     few = taken(rows, np.arange(min(len(rows), ROWS, max(300, VALUES // look.columns))))
     order = np.random.default_rng(seed).permutation(len(few))[: len(few) // FOLDS * FOLDS]
-    folds = order.reshape(FOLDS, -1)
-    settings = _fixed(few, aim, seed)
-    costs = np.empty((len(candidates), *folds.shape))
-    for number, fold in enumerate(folds):
+    folds, settings = order.reshape(FOLDS, -1), _fixed(few, aim, seed)
+
+    def fitted(each: Candidate, number: int) -> Task:
+        if on_step is not None:
+            on_step(f"{each.name}, fold {number + 1} of {FOLDS}")
         others = np.delete(folds, number, 0).flatten()
-        for place, each in enumerate(candidates):
-            if on_step is not None:
-                on_step(f"{each.name}, fold {number + 1} of {FOLDS}")
-            task = made(aim, each, seed).set_params(**settings)
-            costs[place, number] = _judged(task, taken(few, others), taken(few, fold))
-    base = min((own for own, each in zip(costs, candidates, strict=True) if each.linear), key=np.mean)
-    return [Racer(each, own, *apart(own, base)) for own, each in zip(costs, candidates, strict=True)]
+        return made(aim, each, seed).set_params(**settings).fit(taken(few, others))
+
+    first = fitted(candidates[0], 0)
+    field = [*candidates, *_beside(first, candidates)]
+    costs = np.empty((len(field), *folds.shape))
+    for number, fold in enumerate(folds):
+        for place, each in enumerate(field):
+            task = fitted(each, number) if number or place else first
+            costs[place, number] = _judged(task, taken(few, fold))
+    base = min((own for own, each in zip(costs, field, strict=True) if each.linear), key=np.mean)
+    return [Racer(each, own, *apart(own, base)) for own, each in zip(costs, field, strict=True)]
+
+
+def can_race(candidate: Candidate, aim: str) -> bool:
+    """Whether the measure of the task tells how good the candidate is: of codes it does where they are to restore."""
+    return not (TASKS[aim].by_distance and candidate.variant.purpose)
 
 
 def made(aim: str, candidate: Candidate, seed: int | None = None, *, short: bool = True) -> Task:
@@ -95,9 +106,17 @@ def apart(costs: np.ndarray, base: np.ndarray) -> tuple[float, float]:
     return float(each.mean()), float(max(by_row, by_fold))
 
 
-def _judged(task: Task, train: Rows, held_out: Rows) -> np.ndarray:
+def _beside(first: Task, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """PCA as wide as a fit of the first candidate puts it beside, unless it is among the candidates."""
+    linear, width = [each for each in candidates if each.linear], first.comparison_["width"]
+    if any(each.variant.latent == width for each in linear):
+        return []
+    return [Candidate(of_width(width), (), each.settings) for each in linear]
+
+
+def _judged(task: Task, held_out: Rows) -> np.ndarray:
     """What each held-out row costs the task; equal seeds hide, swap or disturb the same values for all."""
-    x = task.fit(train).preparation_.transform(held_out)
+    x = task.preparation_.transform(held_out)
     with seeded(task.seed_), torch.inference_mode():
         costs, _ = task._trial(x)
     return costs.double().numpy()

@@ -15,6 +15,7 @@ from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, number, percent, value
 from diabolo.schema import Column
 from diabolo.stream import feed
+from diabolo.tasks.comparison import pca
 from diabolo.tasks.denoiser import Denoiser
 
 MOST_CELLS = 6  # changed values shown of an example
@@ -73,7 +74,7 @@ def _lead(cleaning: Cleaning) -> Markup:
             tile(count(cleaning.seen.rows), "rows"),
             tile(percent(float(kept.median())), "of a value is kept", "median of the columns"),
             tile(number(float(np.median(cleaning.changes)), 2), "typical change", "in standard deviations"),
-            tile(number(told["deep"], 2), "error left", f"PCA of the same width: {number(told['linear'], 2)}"),
+            tile(number(told["deep"], 2), "error left", f"{pca(told)}: {number(told['linear'], 2)}"),
         ),
     )
 

@@ -21,6 +21,7 @@ from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, number, percent
 from diabolo.schema import Column
 from diabolo.stream import feed
+from diabolo.tasks.comparison import pca
 from diabolo.tasks.embedder import Embedder
 
 ASKED, NEAR = 4, 4  # rows whose nearest ones are shown, and how many of them
@@ -70,7 +71,7 @@ def _lead(found: Encoded) -> Markup:
             tile(count(all_), "rows", f"figures from {count(drawn)} of them" if drawn < all_ else None),
             tile(count(len(found.names)), "numbers per row", f"for {count(math.prod(found.seen.schema.shape))} values"),
             tile(percent(max(deep, 0.0)), "kept by the codes", "of what differs between rows"),
-            tile(percent(max(linear, 0.0)), "kept by PCA", "with as many numbers"),
+            tile(percent(max(linear, 0.0)), "kept by PCA", pca(found.embedder.comparison_)),
         ),
     )
 
@@ -83,7 +84,7 @@ def _kept(found: Encoded) -> Section:
     told = paragraph(
         "How well each column is restored from the codes. Kept is the share of its variance that is not lost (of a "
         "category: of the mistakes of always naming the most frequent one); 0 is no better than not looking at the "
-        "row. Beside it what PCA with as many numbers keeps."
+        f"row. Beside it what {pca(found.embedder.comparison_)} keeps."
     )
     heads = ["column", "", "kept", "PCA", "usual error"]
     body = joined(told, table(heads, listed, (2, 3, 4), "sortable blame kept"), _verdict(deep, linear))
@@ -180,7 +181,10 @@ def _labelled(found: Encoded) -> Section:
     counts = {each: there.count(each) for each in set(there)}
     usable = np.array([counts.get(each, 0) >= FEWEST for each in values])
     labels = [each for each, good in zip(values, usable, strict=True) if good]
-    told = paragraph("How many rows are told right from their codes, in 5 parts of which each is told by the others.")
+    told = paragraph(
+        "How many rows are told right from their codes, in 5 parts of which each is told by the others; beside them "
+        f"those of {pca(found.embedder.comparison_)}."
+    )
     return Section("labels", "Labels", "Compared with known labels", joined(told, _told(found, labels, usable)))
 
 

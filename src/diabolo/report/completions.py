@@ -13,6 +13,7 @@ from diabolo.report.markup import Markup, cell, joined, name, tag
 from diabolo.report.page import Page, Section, paragraph, table, tile, tiles
 from diabolo.report.words import count, number, percent, value
 from diabolo.stream import feed
+from diabolo.tasks.comparison import pca
 from diabolo.tasks.imputer import Imputer
 
 MOST_CELLS = 6  # filled values shown of an example
@@ -64,7 +65,7 @@ def _lead(completion: Completion) -> Markup:
             tile(count(gaps), "values filled", f"{percent(share)} of all"),
             tile(count(incomplete), "incomplete rows", f"{percent(of_rows)} of the rows"),
             tile(count(sum(map(bool, filled.values()))), "columns with gaps", f"of {len(filled)}"),
-            tile(number(told["deep"], 2), "error of a guess", f"PCA of the same width: {number(told['linear'], 2)}"),
+            tile(number(told["deep"], 2), "error of a guess", f"{pca(told)}: {number(told['linear'], 2)}"),
         ),
     )
 

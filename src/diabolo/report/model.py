@@ -13,6 +13,7 @@ from diabolo.report.markup import Markup, joined, name, tag
 from diabolo.report.page import Section, paragraph, table, tile, tiles
 from diabolo.report.words import apart, count, number, percent
 from diabolo.schema import UNSEEN, Column, Schema
+from diabolo.tasks.comparison import better, pca
 from diabolo.tasks.task import Task
 from diabolo.trainer import Epoch
 
@@ -35,7 +36,7 @@ def comparison(task: Task) -> Section:
             paragraph(verdict(told), kind="verdict"),
             tiles(
                 tile(number(told["deep"], 3), "this model", task.card()["variant"].partition("(")[0]),
-                tile(number(told["linear"], 3), "linear autoencoder (PCA)", "same width, closed form"),
+                tile(number(told["linear"], 3), pca(told), "linear, in closed form"),
             ),
             figure(chart.draw),
             paragraph(f"Measured on {count(told['rows'])} {where}: {told['measure']}. Lower is better.", kind="note"),
@@ -47,17 +48,21 @@ def verdict(told: Mapping[str, Any]) -> str:
     """The comparison in one sentence, with its error."""
     figures = f"{number(told['deep'], 3)} here, {number(told['linear'], 3)} with PCA"
     gap = f"a difference of {apart(told['difference'], 2 * told['error'])} (two standard errors)"
+    if told["aside"]:
+        return f"Labels would tell. Beside {pca(told)} {better(told)}; {figures}, {gap}."
     if told["better"] == "deep":
-        return f"Yes: it does better than a linear autoencoder (PCA) of the same width, {figures}, {gap}."
+        return f"Yes: it does better than {pca(told)}, {figures}, {gap}."
     if told["better"] == "linear":
-        return (
-            f"No: a linear autoencoder (PCA) of the same width does better, {figures}, {gap}. "
-            "Try variant=Linear: it is also smaller and faster."
-        )
+        return f"No: {pca(told)} does better, {figures}, {gap}. Try {_linear(told)}: it is also smaller and faster."
     return (
-        f"Not clearly: a linear autoencoder (PCA) of the same width does as well, {figures}, {gap}, which may be "
-        "chance. variant=Linear would be smaller and faster."
+        f"Not clearly: {pca(told)} does as well, {figures}, {gap}, which may be "
+        f"chance. {_linear(told)} would be smaller and faster."
     )
+
+
+def _linear(told: Mapping[str, Any]) -> str:
+    """What to set for the linear autoencoder of the comparison itself."""
+    return f"variant=Linear (variant.latent={told['width']}, variant.overcomplete=True)"
 
 
 def training(task: Task) -> Section:

@@ -66,6 +66,7 @@ class AnomalyDetector(OutlierMixin, Task):
     (array([ 1, -1]), 2)
     """
 
+    judges: ClassVar[bool] = True
     measure: ClassVar[str] = (
         "share of rows with one value (of images and series: a part of them) swapped from another row that score no "
         "higher than unswapped"

@@ -44,6 +44,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
 
     variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
     restores: ClassVar[bool] = True
+    judges: ClassVar[bool] = True
     measure: ClassVar[str] = (
         "mean squared error of hidden values, in standard deviations (of counts: of their logarithms); 1 for a wrong "
         "category"

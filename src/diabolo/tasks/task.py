@@ -34,11 +34,12 @@ from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.tasks.codes import codes
+from diabolo.tasks.comparison import compared, line, of_width, used
 from diabolo.tasks.tensors import alike, group, rebuilt
 from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import Epoch, Trainer
-from diabolo.variants import Linear, Variant, named
+from diabolo.variants import Variant, named
 
 TRIALS = 2_000  # held-out rows on which the task is compared with a linear autoencoder
 PROBE = 16  # rows kept in the model file with what the task says of them
@@ -66,6 +67,7 @@ class Task(Params, ABC):
     by_distance: ClassVar[bool] = False  # whether it matters how far rows lie apart: see ``preparation.units``
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
     restores: ClassVar[bool] = False  # whether ``run`` gives whole rows back instead of adding columns to them
+    judges: ClassVar[bool] = False  # whether values are judged by what the others say of them: see ``comparison.line``
     on_epoch: ClassVar[Any] = None  # a function of an Epoch; no parameter: `watch` sets it, `clone` forgets it
 
     def watch(self, on_epoch: Callable[[Epoch], None]) -> Self:
@@ -116,9 +118,10 @@ class Task(Params, ABC):
 
     def _settle(self, train: Batches, held_out: Batches) -> None:
         """Everything that rests on the trained autoencoder."""
-        self.linear_ = self._beside(train)
+        code = used(self.autoencoder_, next(held_out.ordered(TRIALS)).x)
+        self.linear_ = self._beside(train, code)
         self._calibrate(train, held_out)
-        self.comparison_ = self._compared(held_out)
+        self.comparison_ = self._compared(held_out, code)
         self.findings_ = self._examined(train, held_out)
         self.card_ = self._card(train.rows, held_out.rows if held_out is not train else 0)
         self._keep_probe(held_out)
@@ -221,25 +224,22 @@ class Task(Params, ABC):
     def _variant(self) -> Variant:
         return resolve(self.variant or self.usual[self.preparation_.schema_.kind])
 
-    def _beside(self, train: Batches) -> Autoencoder:
-        """The closed-form linear autoencoder of the same width, fitted to the same rows."""
-        linear = Linear(latent=self._variant().latent)
+    def _beside(self, train: Batches, code: int) -> Autoencoder:
+        """The closed-form linear autoencoder, as wide as ``comparison.line`` has it, fitted to the same rows."""
+        linear = line(code, self.preparation_.schema_, judged=self.judges)
         with seeded(self.seed_):
             autoencoder = linear.build(self.preparation_.schema_)
         linear.train(autoencoder, Trainer(), train, None, seed=self.seed_)
         return autoencoder
 
-    def _compared(self, held_out: Batches) -> dict[str, Any]:
-        """How this task and the linear autoencoder do on held-out rows; the better is named only beyond 2 errors."""
+    def _compared(self, held_out: Batches, code: int) -> dict[str, Any]:
+        """How this task and the linear autoencoder do on held-out rows."""
         x = next(held_out.ordered(TRIALS)).x
         with seeded(self.seed_), torch.inference_mode():
             deep, linear = (each.double().numpy() for each in self._trial(x))
-        difference = deep - linear
-        error = float(difference.std(ddof=1) / np.sqrt(len(x))) if len(x) > 1 else 0.0
-        gap = float(difference.mean())
-        better = "deep" if gap < -2 * error else "linear" if gap > 2 * error else "neither"
-        figures = {"deep": float(deep.mean()), "linear": float(linear.mean()), "difference": gap, "error": error}
-        return {"measure": self.measure, "rows": len(x), **figures, "better": better}
+        about = {"width": self.linear_.bottleneck.latent, "code": code}
+        aside = self._variant().purpose if self.by_distance else ""
+        return {"measure": self.measure, **compared(deep, linear), **about, "aside": aside}
 
     def _examined(self, train: Batches, held_out: Batches) -> tuple[Finding, ...]:
         """What a look at the finished fit finds."""
@@ -351,7 +351,7 @@ class Task(Params, ABC):
         self.rows_seen_ = self.card_["data"]["seen"]
         self.comparison_, self.findings_ = self.card_["comparison"], Finding.all_of(self.card_["findings"])
         self.autoencoder_ = rebuilt(self._variant(), schema, group(tensors, "autoencoder"))
-        self.linear_ = rebuilt(Linear(latent=self._variant().latent), schema, group(tensors, "linear"))
+        self.linear_ = rebuilt(of_width(self.comparison_["width"]), schema, group(tensors, "linear"))
         self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()
         self._restore(group(tensors, "state"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from diabolo.autoencoder import Bottleneck, Penalty
 from diabolo.bottlenecks import Gaussian, Plain
@@ -73,6 +73,7 @@ class Contrastive(Denoising):
     2022) compare without negatives.
     """
 
+    purpose: ClassVar[str] = "rows that differ by a small change alone should have like codes"
     noise: Annotated[Noise, NOISES] = "swap"
     strength: Annotated[Fraction, STRENGTHS] = 0.3
     by: Annotated[By, "how two copies are compared"] = "infonce"

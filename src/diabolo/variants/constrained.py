@@ -62,8 +62,11 @@ class Linear(Variant):
     half as wide as the row, so that there is something left to find.
     """
 
+    overcomplete: Annotated[bool, "allow a code wider than half the row, up to one number less than it has"] = False
+
     def bottleneck(self, width: int) -> Bottleneck:
-        return Plain(at_most_half(self.latent, width))
+        most = max(1, min(self.latent, width - 1))
+        return Plain(most if self.overcomplete else at_most_half(self.latent, width))
 
     def networks(
         self, schema: Schema, bottleneck: Bottleneck, likelihood: Columnwise, flags: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, cast, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Variant(Params, ABC):
     """A recipe for an autoencoder; subclasses choose the parts in the hooks below ``build``."""
 
+    purpose: ClassVar[str] = ""  # what codes are for, where restoring rows from them does not tell how good they are
     latent: Annotated[Count, "numbers in the code"] = 8
     scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = "learned"
 
