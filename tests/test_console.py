@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from diabolo.console import Command, Talk, emit, in_words, outline, table
+from diabolo.console import Command, Talk, emit, in_words, notes, outline, table, tell, typed
 from diabolo.errors import (
     DiaboloWarning,
     Interrupted,
@@ -156,3 +156,27 @@ def test_outline_of_everything() -> None:
 
 def test_table_columns_line_up() -> None:
     assert table([("", "value"), ("average precision", "1")]) == "                   value\naverage precision  1"
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("fit with likelihoods={'b': 'Categorical'}.", "fit with -p likelihoods.b=Categorical."),
+        (
+            "Set likelihoods={'a': 'Normal', 'b c': 'Laplace'}, or",
+            "Set -p likelihoods.a=Normal -p 'likelihoods.b c=Laplace', or",
+        ),
+        ("""x={"it's": 'Normal'}.""", """-p 'x.it'"'"'s=Normal'."""),
+        ("Set prior='own', or name format='parquet'.", "Set -p prior=own, or name --format parquet."),
+        ("'a=\\'b\\'' is not a number", "'a=\\'b\\'' is not a number"),
+        ("open_source(path='x'), size=3, given={name: 1}", "open_source(path='x'), size=3, given={name: 1}"),
+    ],
+)
+def test_parameters_are_told_as_they_are_typed(written: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(written) == told
+    Talk().say(written)
+    tell(InvalidData(written), debug=False)
+    with notes():
+        warnings.simplefilter("always")
+        warnings.warn(written, DiaboloWarning, stacklevel=1)
+    assert capsys.readouterr().err == f"{told}\nError: {told}\nNote: {told}\n"

@@ -69,6 +69,7 @@ def test_assign_follows_paths() -> None:
     [
         ("levle", "1", "Outer has no parameter 'levle'. Did you mean 'level'? It has: inner, other"),
         ("inner.laten", "1", "Inner has no parameter 'laten'. Did you mean 'latent'?"),
+        ("latent", "1", "Outer has no parameter 'latent'. Did you mean 'inner.latent'? It has: inner, other"),
         ("level", "high", "The 'level' parameter of Outer: 'high' is not a float >= 0 and <= 1."),
         ("level.deep", "1", "The 'level' parameter of Outer has no parameters of its own."),
         ("inner.latent", "0", "The 'latent' parameter of Inner: '0' is not an int >= 1."),

@@ -864,3 +864,17 @@ def test_local_spellings_among_categories_are_said() -> None:
     ):
         learned([f"{i} %" for i in range(12)] * 9)
     assert [column.kind for column in learned(["10 %", "20 %"] * 9)] == ["category"]
+
+
+def test_infinite_values_one_after_the_other_are_refused_without_a_warning() -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 2))
+    rows[3:6, 1] = np.inf, -np.inf, -np.inf
+    with pytest.raises(InvalidData, match=r"row 3, column 'x1': inf was given"):
+        Preparation().fit(rows)
+
+
+def test_the_first_bad_text_among_texts_is_found() -> None:
+    preparation = Preparation().fit(pa.table({"on": [True, False] * 9, "x": np.arange(18) * 1.5}))
+    wrong = pa.table({"on": [*["true", "False"] * 5, "maybe", "true"], "x": np.zeros(12)})
+    with pytest.raises(InvalidData, match=r"row 10, column 'on': 'maybe' is not a number"):
+        preparation.transform(wrong)

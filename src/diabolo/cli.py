@@ -27,7 +27,7 @@ from diabolo.arguments import (
     results_of,
     row_numbers,
 )
-from diabolo.console import Command, Talk, emit, estimates, outline, signals, table
+from diabolo.console import Command, Talk, emit, estimates, outline, signals, table, typed
 from diabolo.drawing import plot
 from diabolo.errors import Interrupted
 
@@ -330,7 +330,7 @@ def show(
     if as_json:
         emit(entry)
     else:
-        print(outline(entry))
+        print(typed(outline(entry)))
 
 
 @app.command(

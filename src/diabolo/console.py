@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import re
+import shlex
 import signal
 import sys
 import traceback
@@ -19,6 +22,10 @@ from diabolo.errors import DiaboloError
 
 if TYPE_CHECKING:
     from diabolo.evaluate import Estimate
+
+
+TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # as repr writes it
+WRITTEN = re.compile(rf"(?<![\w.(='\"])(\w+)=({TEXT}|\{{{TEXT}: {TEXT}(?:, {TEXT}: {TEXT})*\}})")
 
 
 class Command(TyperCommand):
@@ -45,15 +52,32 @@ class Command(TyperCommand):
 def notes() -> Iterator[None]:
     """Warnings inside are told as one line on standard error, each once."""
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"Note: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_: print(f"Note: {typed(str(message))}", file=sys.stderr)
         yield
+
+
+def typed(text: str) -> str:
+    """``text`` with parameters as Python writes them put as they are typed.
+
+    >>> typed("Fit with likelihoods={'flow rate': 'Laplace'}, or name format='csv'.")
+    "Fit with -p 'likelihoods.flow rate=Laplace', or name --format csv."
+    """
+    return WRITTEN.sub(_typed, text)
+
+
+def _typed(found: re.Match[str]) -> str:
+    name, value = found[1], ast.literal_eval(found[2])
+    if name == "format":
+        return f"--format {value}"
+    settings = {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+    return " ".join(f"-p {shlex.quote(f'{key}={each}')}" for key, each in settings.items())
 
 
 def tell(error: Exception, *, debug: bool) -> None:
     """The error on standard error: in one sentence, after its traceback if ``debug``."""
     if debug:
         traceback.print_exception(error, file=sys.stderr)
-    print(f"Error: {in_words(error)}", file=sys.stderr)
+    print(f"Error: {typed(in_words(error))}", file=sys.stderr)
 
 
 def in_words(error: Exception) -> str:
@@ -79,7 +103,7 @@ class Talk:
     def say(self, text: str) -> None:
         if not self.quiet:
             sys.stdout.flush()  # keeps the two streams in order where they end in one place
-            print(text, file=sys.stderr)
+            print(typed(text), file=sys.stderr)
 
     @contextmanager
     def progress(self, label: str, total: float | None, shown: bool = True) -> Iterator[Callable[[float, str], None]]:

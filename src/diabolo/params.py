@@ -204,8 +204,9 @@ def assign(params: Params, path: str, text: str, known: Mapping[str, type[Params
     name, _, rest = path.partition(".")
     declared = params.parameters()
     if name not in declared:
+        within = next((f" Did you mean '{each}'?" for each in _within(params, name, known)), "")
         raise InvalidParameter(
-            f"{type(params).__name__} has no parameter '{name}'.{suggestion(name, declared)} "
+            f"{type(params).__name__} has no parameter '{name}'.{within or suggestion(name, declared)} "
             f"It has: {', '.join(declared) or 'none'}."
         )
     if not rest:
@@ -214,18 +215,30 @@ def assign(params: Params, path: str, text: str, known: Mapping[str, type[Params
         except InvalidParameter as error:
             raise InvalidParameter(f"The '{name}' parameter of {type(params).__name__}: {error}") from None
         return
-    inner = getattr(params, name)
     if accepts(declared[name].hint, {rest: text}):
-        params.set_params(**{name: {**(inner or {}), rest: text}})
+        params.set_params(**{name: {**(getattr(params, name) or {}), rest: text}})
         return
-    if isinstance(inner, str) and inner in known:
-        inner = known[inner]()
-    if inner is None:
-        inner = params.stand_in(name)
+    inner = _inner(params, name, known)
     if not isinstance(inner, Params):
         raise InvalidParameter(f"The '{name}' parameter of {type(params).__name__} has no parameters of its own.")
     assign(inner, rest, text, known)
     params.set_params(**{name: inner})
+
+
+def _inner(params: Params, name: str, known: Mapping[str, type[Params]]) -> Any:
+    """What the parameter ``name`` holds, or what stands in for it, with parameters of its own if it has any."""
+    inner = getattr(params, name)
+    if isinstance(inner, str) and inner in known:
+        return known[inner]()
+    return params.stand_in(name) if inner is None else inner
+
+
+def _within(params: Params, name: str, known: Mapping[str, type[Params]]) -> Iterable[str]:
+    """The paths of parameters called ``name`` inside those of ``params``."""
+    for outer in params.parameters():
+        inner = _inner(params, outer, known)
+        if isinstance(inner, Params) and name in inner.parameters():
+            yield f"{outer}.{name}"
 
 
 def _params_in(hint: Any) -> Iterable[type[Params]]:

@@ -364,7 +364,8 @@ def _schema(found: Mapping[str, Detected], names: tuple[str, ...], grid: tuple[i
     if not columns:
         told = "; ".join(f"{name!r} is set aside ({reason})" for name, reason in list(dropped.items())[:5])
         raise InvalidData(
-            f"There is no column to learn from: {told}. To use one all the same, pass likelihoods={{name: likelihood}}."
+            f"There is no column to learn from: {told}. To use one all the same, pass "
+            "likelihoods={'NAME': 'LIKELIHOOD'}."
         )
     return Schema(columns, GRIDS[2 + len(grid)], grid, names, dropped)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from diabolo.errors import InvalidData
-from diabolo.preparation.values import DAY, Role, numbers, role, words
+from diabolo.preparation.values import DAY, Role, numbers, role, used_of, words
 from diabolo.readers.texts import convert, first_misfit, fits, join, moment
 from diabolo.schema import Column
 
@@ -84,9 +84,3 @@ def _read(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return array
     texts = words(array)
     return convert(used_of(texts), kind).take(texts.indices)
-
-
-def used_of(texts: pa.DictionaryArray) -> pa.Array:
-    """The dictionary of a column of texts, null in place of those that do not occur."""
-    there = pc.is_in(pa.array(range(len(texts.dictionary)), texts.indices.type), value_set=texts.indices.unique())
-    return pc.if_else(there, texts.dictionary, pa.scalar(None, texts.dictionary.type))

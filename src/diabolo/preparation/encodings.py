@@ -106,10 +106,11 @@ def _numbers(column: Column, array: pa.Array, where: Where) -> np.ndarray:
     kind = role(array.type)
     if kind in (Role.DATE, Role.TIME) or (kind is Role.OTHER and not array.null_count == len(array)):
         raise InvalidData(f"Column {column.source!r} held numbers in fit and now holds {array.type}. Convert it.")
+    given = _as_flags(array) if column.kind == "boolean" and kind is Role.TEXT else array
     try:
-        values = parsed(_as_flags(array) if column.kind == "boolean" and kind is Role.TEXT else array)
+        values = parsed(given)
     except pa.ArrowInvalid:
-        raise _misfit(column, where, _first_text(array), array, "not a number") from None
+        raise _misfit(column, where, _first_text(given), array, "not a number") from None
     refuse_infinity(values, column.source, 0, where)
     return values
 

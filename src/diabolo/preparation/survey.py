@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from diabolo.errors import InvalidData
-from diabolo.preparation.dates import MOMENTS, seconds, used_of, widened
+from diabolo.preparation.dates import MOMENTS, seconds, widened
 from diabolo.preparation.spellings import Spellings
-from diabolo.preparation.values import Role, numbers, role, words
+from diabolo.preparation.values import Role, numbers, role, used_of, words
 
 LARGEST = 1e150  # beyond it squares leave the floating-point numbers
 DISTINCT = 4096  # different texts of a column that are counted
@@ -112,8 +112,8 @@ class Moments:
         if not len(rising):
             return
         part = x[:, rising]
-        steps = np.diff(part, axis=0, prepend=self._last[None, rising])
-        self.rising[rising] = (steps >= 0).all(0)  # a gap is NaN, which is not >= 0
+        before = np.concatenate([self._last[None, rising], part[:-1]])
+        self.rising[rising] = (part >= before).all(0)  # a gap is NaN, which is not >= anything
         self._last[rising] = part[-1]
 
 

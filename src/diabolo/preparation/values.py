@@ -75,7 +75,7 @@ def parsed(array: pa.Array) -> np.ndarray:
         return np.full(len(array), np.nan)
     if kind is Role.TEXT:
         array = words(array)
-        return _floats(pc.utf8_trim_whitespace(array.dictionary).cast(pa.float64()).take(array.indices))
+        return _floats(pc.utf8_trim_whitespace(used_of(array)).cast(pa.float64()).take(array.indices))
     if not kind.is_numeric:
         raise pa.ArrowInvalid(f"values of type {array.type}")
     return numbers(array)
@@ -103,6 +103,12 @@ def words(array: pa.Array) -> pa.DictionaryArray:
     if not types.is_dictionary(array.type):
         array = (array.cast(pa.string()) if types.is_null(array.type) else array).dictionary_encode()
     return pa.DictionaryArray.from_arrays(array.indices, _texts(array.dictionary))
+
+
+def used_of(texts: pa.DictionaryArray) -> pa.Array:
+    """The dictionary of a column of texts, null in place of those that do not occur."""
+    there = pc.is_in(pa.array(np.arange(len(texts.dictionary)), texts.indices.type), value_set=texts.indices.unique())
+    return pc.if_else(there, texts.dictionary, pa.scalar(None, texts.dictionary.type))
 
 
 def restored(values: np.ndarray, kind: pa.DataType) -> pa.Array:

@@ -27,6 +27,8 @@ TYPES = re.compile(r"[<>|=]?([biuf](1|2|4|8|16)|b1|U[1-9]\d{0,5}|M8\[(ns|us|ms|s
 class Npy(Source):
     """An array in a .npy file, mapped into memory; its columns, or channels of images or series, are x0, x1, ..."""
 
+    named = False
+
     def __init__(self, origin: Origin) -> None:
         self.name, self._origin = origin.name, origin
         with reading(self.name, "npy"), origin.seekable() as file:
@@ -78,6 +80,7 @@ class Npz(Source):
         self.rows = self._members[0].shape[0]
         fields = [field for member in self._members for field in _fields(member, len(self._members[0].shape) > 1)]
         self.schema = pa.schema(fields)
+        self.named = len(self._members[0].shape) == 1
 
     def piece(self, i: int) -> Iterator[pa.RecordBatch]:
         with reading(self.name, "npz"), ExitStack() as stack:

@@ -57,7 +57,8 @@ class Source(ABC):
 
     ``rows`` is None until it is known. ``starts`` holds the first row number of each piece, a part that can be read
     without the others (a row group). ``set_aside`` maps columns that are not read to the reason. ``once`` says that
-    there can be only one pass (standard input). Rows are numbered from 0 here and from 1 in messages.
+    there can be only one pass (standard input), ``named`` that the columns have names of their own. Rows are numbered
+    from 0 here and from 1 in messages.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Source(ABC):
     starts: tuple[int, ...] = (0,)
     set_aside: Mapping[str, str] = MappingProxyType({})
     once: bool = False
+    named: bool = True
 
     @property
     def pieces(self) -> int:

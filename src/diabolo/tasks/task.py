@@ -18,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo import artifact
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches, Rows, contents, in_blocks
 from diabolo.diagnosis import Case, Finding, cost, disagreement, drifted, examined, looked_at
-from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter
+from diabolo.errors import InvalidArtifact, InvalidParameter
 from diabolo.params import Fraction, Params, Seed
 from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.fields import Fields
@@ -35,6 +35,7 @@ from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.tasks.codes import codes
 from diabolo.tasks.comparison import compared, line, of_width, used
+from diabolo.tasks.rows import at_least_two, too_few, validated
 from diabolo.tasks.tensors import alike, group, rebuilt
 from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
@@ -90,7 +91,7 @@ class Task(Params, ABC):
         self.fields_ = Fields.of(rows)
         told = {name: getattr(self, name) for name in ("likelihoods", "ignore", "given")}
         self.preparation_ = Preparation(**told, units=self.by_distance, clocks=self.draws).fit(counted(rows, weight))
-        self._remember(self.preparation_.schema_, named=isinstance(rows, Source) or hasattr(self, "feature_names_in_"))
+        self._remember(self.preparation_.schema_, getattr(rows, "named", hasattr(self, "feature_names_in_")))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
         for train, valid, held_out in self._rounds(*parts):
@@ -158,27 +159,21 @@ class Task(Params, ABC):
             X = open_source(X, schema=None if first else self.preparation_.schema_)
         if isinstance(X, Source):
             if first and X.rows is not None and X.rows < 2:
-                raise _too_few(X.name, X.rows)
+                raise too_few(X.name, X.rows)
             return X
         if isinstance(X, (pa.RecordBatch, pa.Table)) and not first:
             return X
         if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
-            self._validated(X, first, skip_check_array=True)
-            return _at_least_two(as_rows(X)) if first else as_rows(X)
+            validated(self, X, first, skip_check_array=True)
+            return at_least_two(as_rows(X)) if first else as_rows(X)
         dtype = (np.float64, np.float32)
         rules = {"ensure_all_finite": False, "ensure_min_samples": 1 + first, "allow_nd": True}
-        return as_rows(self._validated(X, first, dtype=dtype, **rules))
+        return as_rows(validated(self, X, first, dtype=dtype, **rules))
 
-    def _validated(self, X: Any, first: bool, **rules: Any) -> Any:
-        """``X`` by scikit-learn's rules; its errors become ours."""
-        try:
-            return validate_data(self, X, reset=first, **rules)
-        except ValueError as error:
-            raise InvalidData(str(error)) from None
-
-    def _remember(self, schema: Schema, *, named: bool) -> None:
-        """What scikit-learn wants to know of the columns of the fit."""
+    def _remember(self, schema: Schema, named: bool) -> None:
+        """What scikit-learn wants to know of the columns of the fit, their names where the rows had some."""
         self.n_features_in_ = len(schema.sources)
+        self.__dict__.pop("feature_names_in_", None)
         if named:
             self.feature_names_in_ = np.array(schema.sources, dtype=object)
 
@@ -195,7 +190,7 @@ class Task(Params, ABC):
             gathered = _gathered(rows)
             if gathered is None:
                 return self._streamed(rows)
-            rows = _at_least_two(gathered, rows.name)
+            rows = at_least_two(gathered, rows.name)
         everything = self._shuffled(self.preparation_.transform(rows), weight, self.seed_)
         count = min(int(everything.rows * self.validation), everything.rows - 1)
         return (everything[count:], everything[:count]) if count > 1 else (everything, everything)
@@ -345,7 +340,7 @@ class Task(Params, ABC):
         schema = Schema.from_dict(manifest["schema"])
         self.preparation_ = Preparation.from_schema(schema)
         self.fields_ = Fields.from_dict(manifest["fields"])
-        self._remember(schema, named=manifest["named"])
+        self._remember(schema, manifest["named"])
         self.history_ = [Epoch(**epoch) for epoch in manifest["history"]]
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
         self.rows_seen_ = self.card_["data"]["seen"]
@@ -461,13 +456,3 @@ def _gathered(source: Source) -> pa.Table | None:
             return None
         batches.append(batch)
     return pa.Table.from_batches(batches, source.schema)
-
-
-def _at_least_two(rows: np.ndarray | pa.Table, name: str = "The table") -> np.ndarray | pa.Table:
-    if len(rows) < 2:
-        raise _too_few(name, len(rows))
-    return rows
-
-
-def _too_few(name: str, rows: int) -> InvalidData:
-    return InvalidData(f"{name} has {rows} sample(s), that is rows; at least 2 are needed to learn from.")

@@ -1,0 +1,45 @@
+"""Rows that a task is given, by the rules of scikit-learn, and its errors as ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from diabolo.errors import InvalidData
+
+NO_NUMBER = "could not convert string to float: "
+
+
+def validated(task: BaseEstimator, X: Any, first: bool, **rules: Any) -> Any:
+    """``X`` by scikit-learn's rules. Raises InvalidData."""
+    try:
+        return validate_data(task, X, reset=first, **rules)
+    except ValueError as error:
+        raise InvalidData(_in_words(str(error))) from None
+
+
+def _in_words(told: str) -> str:
+    """What scikit-learn says, with the fix where rows hold text."""
+    if not told.startswith(NO_NUMBER):
+        return told
+    text = told.removeprefix(NO_NUMBER).removeprefix("np.str_(").removesuffix(")")
+    return (
+        f"{text:.80} is text; arrays and lists of rows hold numbers. Give text in the columns of a DataFrame or an "
+        "Arrow table, such as pandas.DataFrame(X)."
+    )
+
+
+def at_least_two(rows: np.ndarray | pa.Table, name: str = "The table") -> np.ndarray | pa.Table:
+    """The rows. Raises InvalidData where there are too few to learn from."""
+    if len(rows) < 2:
+        raise too_few(name, len(rows))
+    return rows
+
+
+def too_few(name: str, rows: int) -> InvalidData:
+    """The error of rows that are too few to learn from."""
+    return InvalidData(f"{name} has {rows} sample(s), that is rows; at least 2 are needed to learn from.")
