@@ -222,6 +222,24 @@ def test_clusterings_equal_scikit_learn(kinds: int, clusters: int) -> None:
     assert all(each.low <= each.value + 0.05 and each.value - 0.05 <= each.high for each in figures.values())
 
 
+@pytest.mark.parametrize("kinds, clusters, told, rows", [(10, 10, 0.0, 100), (10, 20, 0.3, 300), (4, 4, 0.8, 200)])
+def test_intervals_of_clusterings_cover_what_as_many_rows_say(
+    kinds: int, clusters: int, told: float, rows: int
+) -> None:
+    """Percentiles of a bootstrap hold neither the figure nor what it stands for where clusters are many."""
+    rng = np.random.default_rng(0)
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        truth = rng.integers(kinds, size=rows)
+        return truth, np.where(rng.random(rows) < told, truth, rng.integers(clusters, size=rows))
+
+    figures = [clustering(*draw(), seed=seed) for seed in range(100)]
+    for name in figures[0]:
+        usual = np.mean([clustering(*draw(), samples=1)[name].value for _ in range(500)])
+        assert all(each[name].low <= each[name].value <= each[name].high for each in figures)
+        assert np.mean([each[name].low <= usual <= each[name].high for each in figures]) >= 0.8
+
+
 def test_accuracy_is_that_of_the_best_matching() -> None:
     """Against every matching there is."""
     from itertools import permutations
