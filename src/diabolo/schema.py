@@ -24,7 +24,8 @@ class Column:
     ``log1p``); a boolean as 0 or 1; a category as its index in ``categories``, whose last entry is the place of
     every category not seen in fit. A missing value is NaN in all of them. ``step`` is the distance between neighbouring
     values where a likelihood asks for a lattice, in the user's units like ``low`` and ``high``; else 0. A column
-    that is ``given`` is told to the model, which makes everything else of a row given it.
+    that is ``given`` is told to the model, which makes everything else of a row given it. Where all numbers were
+    ``whole``, new ones in tables are whole too.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Column:
     missing: bool = False
     step: float = 0.0
     given: bool = False
+    whole: bool = False
 
     @property
     def width(self) -> int:

@@ -41,7 +41,12 @@ def kind_of(column: pa.ChunkedArray, model: Sequence[Column]) -> pa.DataType:
 
 
 def grain_of(column: pa.ChunkedArray, kind: pa.DataType, model: Sequence[Column]) -> float:
-    """The grain of the dates or times in a column; where there is no value, that of the bounds of the fit."""
+    """What the values of a column are multiples of: 1 for whole numbers, the grain of dates or times, else 0.
+
+    Where there is no date to tell, it is that of the bounds of the fit.
+    """
+    if model[0].part == "value":
+        return float(model[0].whole)
     if role(kind) not in MOMENTS:
         return 0.0
     there = pa.chunked_array([_read(chunk, kind) for chunk in column.chunks], kind).drop_null()

@@ -280,8 +280,8 @@ def _part(profile: Profile, part: str, column: Column) -> Column:
 
 
 def _column(profile: Profile, kind: Kind, likelihood: str, **learned: object) -> Column:
-    missing = profile.missing > 0
-    return Column(profile.name, kind, likelihood, source=profile.name, missing=missing, **learned)  # type: ignore[arg-type]
+    seen = {"missing": profile.missing > 0, "whole": profile.role is Role.NUMBER and profile.whole}
+    return Column(profile.name, kind, likelihood, source=profile.name, **seen, **learned)  # type: ignore[arg-type]
 
 
 def is_heavy(sample: np.ndarray) -> bool:

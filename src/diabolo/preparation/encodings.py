@@ -160,7 +160,7 @@ def decode(
 ) -> pa.Array | None:
     """The values of one source, of type ``kind``, from the numbers of its model columns; None if they do not tell.
 
-    Dates and times are rounded to whole multiples of ``grain`` seconds.
+    Numbers, and dates and times in seconds, are rounded to whole multiples of ``grain``.
     """
     first = columns[0]
     if first.kind == "category":
@@ -169,11 +169,15 @@ def decode(
         chosen = np.where(np.isnan(x[0]), np.nan, x[0] >= 0.5)
         return _named(first.categories, chosen, kind) if first.categories else _of_type(chosen, kind)
     if first.kind == "count":
-        return _of_type(cells(first, x[0]), kind)
+        return _of_type(_rounded(cells(first, x[0]), grain), kind)
     if first.part == "value":
-        return _of_type(x[0] * first.scale + first.center, kind)
+        return _of_type(_rounded(x[0] * first.scale + first.center, grain), kind)
     seconds = _seconds(columns, x, kind)
-    return None if seconds is None else restored(np.rint(seconds / grain) * grain if grain else seconds, kind)
+    return None if seconds is None else restored(_rounded(seconds, grain), kind)
+
+
+def _rounded(values: np.ndarray, grain: float) -> np.ndarray:
+    return np.rint(values / grain) * grain if grain else values
 
 
 def _seconds(columns: Sequence[Column], x: Sequence[np.ndarray], kind: pa.DataType) -> np.ndarray | None:
