@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.pipeline import make_pipeline
@@ -120,3 +121,14 @@ def test_in_a_pipeline_with_named_outputs() -> None:
     pipeline = make_pipeline(Imputer("Linear", random_state=0), StandardScaler()).set_output(transform="pandas")
     assert list(pipeline.fit_transform(frame).columns) == ["flow", "power", "heat"]
     assert list(pipeline[0].get_feature_names_out()) == ["flow", "power", "heat"]
+
+
+def test_ages_are_filled_with_whole_numbers_and_categories_that_new_rows_lack() -> None:
+    dice = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": dice.integers(18, 90, 200), "kind": pd.Categorical(dice.choice(["a", "b"], 200))})
+    frame["size"] = frame["age"] * 0.5 + (frame["kind"] == "b") * 99.0
+    gaps = frame.iloc[:40].assign(age=frame["age"].where(frame.index % 2 == 0))
+    gaps["kind"] = gaps["kind"].where(gaps["kind"] == "a").cat.remove_unused_categories()
+    filled = Imputer("Linear", random_state=0).fit(frame).transform(gaps)
+    assert (filled["age"] % 1 == 0).all() and filled["age"].dtype == float
+    assert set(filled["kind"]) == {"a", "b"}

@@ -878,3 +878,56 @@ def test_the_first_bad_text_among_texts_is_found() -> None:
     wrong = pa.table({"on": [*["true", "False"] * 5, "maybe", "true"], "x": np.zeros(12)})
     with pytest.raises(InvalidData, match=r"row 10, column 'on': 'maybe' is not a number"):
         preparation.transform(wrong)
+
+
+class TestCategoriesOfPandas:
+    """What a frame declares beside its values changes nothing."""
+
+    @pytest.fixture
+    def rows(self) -> pd.DataFrame:
+        kind = pd.Categorical([*"xyzy"] * 10, categories=[*"xyz", "never"])
+        size = pd.Categorical([*"1235"] * 10, categories=[*"1235", "many"])
+        return pd.DataFrame({"kind": kind, "size": size, "flow": np.arange(40) % 7 * 1.5})
+
+    @pytest.mark.parametrize("declared", [["never", *"zyx"], [*"zxy"]])
+    def test_neither_their_order_nor_absent_ones(self, declared: list[str], rows: pd.DataFrame) -> None:
+        other = rows.assign(kind=rows["kind"].cat.set_categories(declared))
+        one, two = Preparation().fit(rows), Preparation().fit(other)
+        assert one.schema_.to_dict() == two.schema_.to_dict()
+        assert torch.equal(one.transform(rows), one.transform(other))
+
+    def test_absent_ones_are_no_wrong_numbers(self, rows: pd.DataFrame) -> None:
+        numbers = rows.assign(size=rows["size"].astype(str).astype(float))
+        preparation = Preparation().fit(numbers)
+        assert torch.equal(preparation.transform(numbers), preparation.transform(rows))
+
+    def test_filled_ones_are_declared(self, rows: pd.DataFrame) -> None:
+        preparation = Preparation().fit(rows)
+        gaps = rows.assign(kind=rows["kind"].where(rows["kind"] == "x").cat.set_categories(["x"]))
+        filled = preparation.inverse_transform(preparation.transform(rows), like=gaps, keep=True)
+        assert filled["kind"].astype(str).tolist() == rows["kind"].astype(str).tolist()
+        assert filled["kind"].cat.categories.tolist() == ["x", "y", "z"] and not filled["kind"].cat.ordered
+
+
+@pytest.mark.parametrize(("decimals", "grain"), [(0, 1.0), (1, 0.1), (2, 0.01), (4, 1e-4), (7, 0.0)])
+def test_numbers_of_tables_keep_their_decimals(decimals: int, grain: float, rng: np.random.Generator) -> None:
+    table = pa.table({"x": rng.normal(100, 30, N).round(decimals)})
+    preparation = Preparation().fit(table)
+    assert preparation.schema_.columns[0].grain == grain
+    made = preparation.inverse_transform(torch.randn(N, 1), like=table)["x"].to_numpy()
+    if grain:
+        np.testing.assert_array_equal(made, made.round(decimals))
+        assert (made != made.round(max(0, decimals - 1))).any() or not decimals
+
+
+def test_whole_numbers_of_tables_stay_whole_beside_gaps() -> None:
+    ages = np.array([34.0, np.nan, 51.0, 8.0] * 10)
+    visits = np.array([0.0, 40.0, 1.0, 2.0, 3.0, 4.0, 5.0, 60.0, np.nan, 0.0] * 4)
+    frame = pd.DataFrame({"age": ages, "visits": visits, "flow": np.arange(40) % 7 * 1.5})
+    preparation = Preparation().fit(frame)
+    assert [column.kind for column in preparation.schema_.columns] == ["number", "count", "number"]
+    made = preparation.inverse_transform(torch.full((40, 3), 0.1), like=frame)
+    assert (made.dtypes == frame.dtypes).all()
+    assert (made[["age", "visits"]] % 1 == 0).all(axis=None) and made["flow"][0] % 1 != 0
+    array = Preparation().fit(frame.to_numpy())
+    assert array.inverse_transform(torch.full((40, 3), 0.1), like=frame.to_numpy())[0, 0] % 1 != 0

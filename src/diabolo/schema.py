@@ -21,10 +21,11 @@ class Column:
     """One model column: one number per row, or one value per cell of the grid.
 
     A number is stored as ``(value - center) / scale``; a count as itself (``center`` and ``scale`` are those of
-    ``log1p``); a boolean as 0 or 1; a category as its index in ``categories``, whose last entry is the place of
-    every category not seen in fit. A missing value is NaN in all of them. ``step`` is the distance between neighbouring
-    values where a likelihood asks for a lattice and that of dates and times, in the user's units like ``low`` and
-    ``high``; else 0. A column that is ``given`` is told to the model, which makes everything else of a row given it.
+    ``log1p``); a boolean as 0 or 1; a category as its index in ``categories``, whose last entry is the place of every
+    category not seen in fit. A missing value is NaN in all of them. ``step`` is the distance between neighbouring
+    values where a likelihood asks for a lattice, in the user's units like ``low`` and ``high``; else 0. All values are
+    multiples of ``grain``: 1 where they are whole, 0.01 with two decimals, 3600 for hours; 0 where none is known. A
+    column that is ``given`` is told to the model, which makes everything else of a row given it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Column:
     missing: bool = False
     step: float = 0.0
     given: bool = False
+    grain: float = 0.0
 
     @property
     def width(self) -> int:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import torch
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from diabolo.params import Count, Params
 from diabolo.preparation.dates import kind_of, written
 from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, cells, decode, encode, natural, of_cells, standardised
+from diabolo.preparation.returned import filled, of_type
 from diabolo.preparation.streamed import Streamed
 from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
 from diabolo.preparation.units import in_one_unit
@@ -118,7 +118,7 @@ class Preparation(Params):
             raise InvalidData(f"{len(values)} rows cannot be written like {len(rows)} rows. Give as many of both.")
         if isinstance(rows, np.ndarray):
             return self._array_like(values, rows, keep)
-        return _of_type(self._table_like(values, rows, keep), like)
+        return of_type(self._table_like(values, rows, keep), like)
 
     def _of_array(self, rows: np.ndarray) -> Schema:
         _refuse_channels_last(rows.shape)
@@ -295,14 +295,14 @@ class Preparation(Params):
             groups.setdefault(column.source, []).append(column)
         return groups
 
-    def _decoded(self, x: np.ndarray, kinds: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
-        """The columns that the model columns tell, by source."""
+    def _decoded(self, x: np.ndarray, kinds: Mapping[str, pa.DataType], *, rounded: bool = True) -> dict[str, pa.Array]:
+        """The columns that the model columns tell, by source; of tables ``rounded`` as finely as those of the fit."""
         found, place = {}, 0
         for name, columns in self._groups().items():
             parts = [x[:, place + i] for i in range(len(columns))]
             place += len(columns)
             if name in kinds:
-                found[name] = decode(columns, parts, kinds[name])
+                found[name] = decode(columns, parts, kinds[name], rounded=rounded)
         return {name: array for name, array in found.items() if array is not None}
 
     def _new_table(self, x: np.ndarray) -> pa.Table:
@@ -317,7 +317,7 @@ class Preparation(Params):
         made = self._decoded(x, kinds)
         told = {name: pa.chunked_array([written(array, rows[name].type)]) for name, array in made.items()}
         columns = [
-            column if name not in told else _filled(column, told[name]) if keep else told[name]
+            column if name not in told else filled(column, told[name]) if keep else told[name]
             for name, column in zip(rows.column_names, rows.columns, strict=True)
         ]
         fields = [field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)]
@@ -347,7 +347,8 @@ class Preparation(Params):
             made = {name: of_dtype(each, rows.dtype) for name, each in self._grid_like(x).items()}
         else:
             kinds = dict.fromkeys(self.schema_.sources, pa.from_numpy_dtype(rows.dtype))
-            made = {name: array.to_numpy(zero_copy_only=False) for name, array in self._decoded(x, kinds).items()}
+            told = self._decoded(x, kinds, rounded=False)
+            made = {name: array.to_numpy(zero_copy_only=False) for name, array in told.items()}
         for place, name in enumerate(self.schema_.sources):
             if name in made:
                 given = rows[:, place]
@@ -408,32 +409,6 @@ def _flat(block: np.ndarray) -> np.ndarray:
 
 def _named(rows: np.ndarray, names: tuple[str, ...]) -> pa.Table:
     return pa.table({name: pa.array(rows[:, j]) for j, name in enumerate(names)})
-
-
-def _filled(given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
-    """``given`` with its missing values (null or NaN) taken from ``new``."""
-    if pa.types.is_null(given.type):
-        return new
-    missing = given.is_null(nan_is_null=pa.types.is_floating(given.type))
-    chosen = pa.compute.if_else(missing, new.cast(given.type), given)
-    return chosen if isinstance(chosen, pa.ChunkedArray) else pa.chunked_array([chosen])
-
-
-def _of_type(table: pa.Table, like: Any) -> Any:
-    """``table`` as an object of the class of ``like``, a pandas index and dtypes included."""
-    library = type(like).__module__.partition(".")[0]
-    if library == "pandas":
-        plain = [
-            each.cast(each.type.value_type) if pa.types.is_dictionary(each.type) else each for each in table.columns
-        ]
-        frame = pa.table(plain, names=table.column_names).to_pandas()  # categories get the order of ``like`` below
-        frame.columns, frame.index = like.columns, like.index
-        return frame.astype(dict(like.dtypes))
-    if isinstance(like, pa.RecordBatch):
-        return (
-            table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], table.schema)
-        )
-    return type(like)(table) if library == "polars" else table
 
 
 def _refuse_spoiled(name: str, rows: pa.Table | Source, where: Where) -> None:

@@ -55,6 +55,8 @@ IDS = re.compile(
 CYCLES = {"hour": DAY, "weekday": 7 * DAY, "yearday": 365.2425 * DAY}
 LATTICE = ("DiscretisedLogistic", "LogisticMixture")  # probabilities of numbers in steps
 MONDAY = 4 * DAY  # 1970-01-05, so that a week starts on a Monday
+CLOCK = (DAY, 3600.0, 60.0, 1.0)  # what dates and times may be multiples of
+DECIMALS = (0.1, 0.01, 0.001, 1e-4)  # the same of numbers that are not whole
 ALLOWED = {
     Role.NUMBER: ("Normal", "StudentT", "Laplace", "NegativeBinomial", "Bernoulli", "Categorical", *LATTICE),
     Role.BOOLEAN: ("Bernoulli", "Categorical"),
@@ -276,12 +278,13 @@ def _cycle(profile: Profile, name: str, likelihood: str = "Normal") -> list[Colu
 
 
 def _part(profile: Profile, part: str, column: Column) -> Column:
-    return replace(column, name=f"{profile.name}: {part}", part=part, step=grain(profile.sample))
+    return replace(column, name=f"{profile.name}: {part}", part=part, grain=grain(profile.sample, CLOCK))
 
 
 def _column(profile: Profile, kind: Kind, likelihood: str, **learned: object) -> Column:
-    missing = profile.missing > 0
-    return Column(profile.name, kind, likelihood, source=profile.name, missing=missing, **learned)  # type: ignore[arg-type]
+    fine = grain(profile.sample, (1.0,) * profile.whole + DECIMALS) if profile.role is Role.NUMBER else 0.0
+    seen = {"missing": profile.missing > 0, "grain": fine}
+    return Column(profile.name, kind, likelihood, source=profile.name, **seen, **learned)  # type: ignore[arg-type]
 
 
 def is_heavy(sample: np.ndarray) -> bool:

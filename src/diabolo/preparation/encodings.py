@@ -21,7 +21,7 @@ from diabolo.errors import InvalidData
 from diabolo.preparation.dates import read
 from diabolo.preparation.detection import CYCLES, MONDAY
 from diabolo.preparation.survey import refuse_infinity
-from diabolo.preparation.values import Role, clock, numbers, parsed, restored, role, words
+from diabolo.preparation.values import Role, clock, multiples, numbers, parsed, restored, role, words
 from diabolo.schema import Column
 
 Where = Callable[[int], str]
@@ -157,27 +157,31 @@ def _turn(seconds: np.ndarray, cycle: str) -> np.ndarray:
     return (seconds - (MONDAY if cycle == "weekday" else 0.0)) / CYCLES[cycle] % 1.0
 
 
-def decode(columns: Sequence[Column], x: Sequence[np.ndarray], kind: pa.DataType) -> pa.Array | None:
+def decode(
+    columns: Sequence[Column], x: Sequence[np.ndarray], kind: pa.DataType, *, rounded: bool = True
+) -> pa.Array | None:
     """The values of one source, of type ``kind``, from the numbers of its model columns; None if they do not tell.
 
     Dates are the moments nearest to what ``elapsed`` tells that have the hour, the weekday and the day of the year
-    told. Dates and times are whole days, hours, minutes or seconds where those of the fit were.
+    told. ``rounded`` numbers, dates and times are as fine as those of the fit.
     """
-    first = columns[0]
+    first, grain = columns[0], columns[0].grain if rounded else 0.0
     if first.kind == "category":
         return _named(first.categories[:-1], x[0], kind)
     if first.kind == "boolean":
         chosen = np.where(np.isnan(x[0]), np.nan, x[0] >= 0.5)
         return _named(first.categories, chosen, kind) if first.categories else _of_type(chosen, kind)
     if first.kind == "count":
-        return _of_type(cells(first, x[0]), kind)
+        return _of_type(_rounded(cells(first, x[0]), grain), kind)
     told = {each.part: part * each.scale + each.center for each, part in zip(columns, x, strict=True)}
     if first.part == "value":
-        return _of_type(told["value"], kind)
+        return _of_type(_rounded(told["value"], grain), kind)
     seconds = _seconds(first, told, kind)
-    if seconds is None:
-        return None
-    return restored(np.rint(seconds / first.step) * first.step if first.step else seconds, kind)
+    return None if seconds is None else restored(_rounded(seconds, grain), kind)
+
+
+def _rounded(values: np.ndarray, grain: float) -> np.ndarray:
+    return multiples(values, grain) if grain else values
 
 
 def _seconds(column: Column, told: Mapping[str, np.ndarray], kind: pa.DataType) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 DAY = 86_400.0
+FEW = 64  # values that tell soon that all are no multiples
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
@@ -88,14 +90,25 @@ def clock(array: pa.Array) -> np.ndarray:
     return numbers(array)
 
 
-def grain(seconds: np.ndarray) -> float:
-    """The longest of a day, an hour, a minute and a second that all dates or times are whole multiples of; else 0.
+def grain(values: np.ndarray, sizes: Sequence[float]) -> float:
+    """The first of ``sizes`` that all values are multiples of, as they are written; 0 if there is none.
 
-    >>> grain(np.array([3600.0, 7200.0, np.nan]))
-    3600.0
+    >>> grain(np.array([3600.0, 7200.0, np.nan]), (86400.0, 3600.0, 60.0)), grain(np.array([0.3, 1.25]), (0.1, 0.01))
+    (3600.0, 0.01)
     """
-    seen = seconds[~np.isnan(seconds)]
-    return next((each for each in (DAY, 3600.0, 60.0, 1.0) if len(seen) and (seen % each == 0).all()), 0.0)
+    seen = values[~np.isnan(values)]
+    return next((each for each in sizes if len(seen) and all(_are(part, each) for part in (seen[:FEW], seen))), 0.0)
+
+
+def _are(values: np.ndarray, size: float) -> bool:
+    """Whether all values are multiples of a size."""
+    return np.array_equal(multiples(values, size), values)
+
+
+def multiples(values: np.ndarray, size: float) -> np.ndarray:
+    """The multiples of ``size`` that are nearest to ``values``: for 0.01 the floats that are written so."""
+    with np.errstate(over="ignore"):
+        return np.rint(values / size) * size if size >= 1 else np.rint(values * round(1 / size)) / round(1 / size)
 
 
 def words(array: pa.Array) -> pa.DictionaryArray:

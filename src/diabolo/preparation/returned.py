@@ -1,0 +1,48 @@
+"""Rows given back: an Arrow table as an object of the user's class, and what was there in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def of_type(table: pa.Table, like: Any) -> Any:
+    """``table`` as an object of the class of ``like``, a pandas index and dtypes included.
+
+    Categories of pandas keep their order; those that ``like`` does not declare come behind.
+    """
+    library = type(like).__module__.partition(".")[0]
+    if library == "pandas":
+        return _framed(table, like)
+    if isinstance(like, pa.RecordBatch):
+        return (
+            table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], table.schema)
+        )
+    return type(like)(table) if library == "polars" else table
+
+
+def filled(given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
+    """``given`` with its missing values (null or NaN) taken from ``new``."""
+    if pa.types.is_null(given.type):
+        return new
+    missing = given.is_null(nan_is_null=pa.types.is_floating(given.type))
+    chosen = pc.if_else(missing, new.cast(given.type), given)
+    return chosen if isinstance(chosen, pa.ChunkedArray) else pa.chunked_array([chosen])
+
+
+def _framed(table: pa.Table, like: Any) -> Any:
+    plain = [each.cast(each.type.value_type) if pa.types.is_dictionary(each.type) else each for each in table.columns]
+    frame = pa.table(plain, names=table.column_names).to_pandas()
+    frame.columns, frame.index = like.columns, like.index
+    return frame.astype({name: _declared(dtype, frame[name]) for name, dtype in like.dtypes.items()})
+
+
+def _declared(dtype: Any, values: Any) -> Any:
+    """The dtype; categories with those behind that ``values`` have beside them."""
+    if not hasattr(dtype, "categories"):
+        return dtype
+    known = set(dtype.categories)
+    further = [each for each in values.dropna().unique().tolist() if each not in known]
+    return type(dtype)([*dtype.categories, *further], dtype.ordered) if further else dtype
