@@ -406,3 +406,12 @@ def test_the_command_line_and_the_report(verb: str, tmp_path: Path) -> None:
 def test_errors_are_ours() -> None:
     with pytest.raises(DiaboloError):
         Synthesizer("Linear", given=("mode", "mode", "no")).fit(machine())
+
+
+@pytest.mark.parametrize("given", [(), ("on",)])
+def test_a_flag_is_fixed_to_true_or_false_alone(given: tuple[str, ...]) -> None:
+    rows = pa.table({"on": [True, False] * 40, "flow": np.random.default_rng(0).normal(size=80)})
+    task = Synthesizer("Linear", given=given, random_state=0).fit(rows)
+    assert task.sample(3, given={"on": 1})["on"].to_pylist() == [True] * 3
+    with pytest.raises(InvalidParameter, match=r"given\['on'\] holds 2; its column holds true and false"):
+        task.sample(3, given={"on": 2})

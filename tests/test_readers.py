@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import struct
@@ -10,7 +11,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ import pytest
 
 from diabolo.errors import InvalidData, UnreadableFile
 from diabolo.readers import Source, arrays, as_rows, open_source
+from diabolo.readers.lists import folded, unfolded
 from diabolo.readers.source import ROWS, rows_at_once
 
 TABLE = pa.table({"a": [1.5, None, 3.0], "s": ["x", "y", None], "n": [1, 2, 3]})
@@ -519,3 +521,56 @@ def test_reading_numbers_is_fast(tmp_path: Path) -> None:
     start = time.process_time()
     assert sum(batch.num_rows for batch in open_source(tmp_path / "t.parquet").batches()) == 100_000
     assert time.process_time() - start < 0.5
+
+
+class TestLists:
+    """Lists of numbers of one length, such as embeddings, are a column for each place."""
+
+    E = pa.array([[1.5, 2.5, 3.5], None, [None, 0.5, 1.0]] * 4, pa.list_(pa.float32(), 3))
+    TEXTS = pa.array([["x"]] * 12, pa.list_(pa.string(), 1))
+    ROWS = pa.table({"a": list(range(12)), "e": E, "l": [[1], [2], None] * 4, "t": TEXTS})
+    EXPECTED: ClassVar = {"e[0]": [1.5, None, None] * 4, "e[1]": [2.5, None, 0.5] * 4, "e[2]": [3.5, None, 1.0] * 4}
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> list[Path]:
+        pq.write_table(self.ROWS, tmp_path / "rows.parquet", row_group_size=5)
+        pq.write_table(self.ROWS, tmp_path / "v2.parquet", data_page_version="2.0", data_page_size=8)
+        for name, opened in (("rows.arrow", pa.ipc.new_file), ("stream.arrows", pa.ipc.new_stream)):
+            with opened(tmp_path / name, self.ROWS.schema) as writer:
+                writer.write_table(self.ROWS, 5)
+        return sorted(tmp_path.iterdir())
+
+    def test_files(self, files: list[Path]) -> None:
+        for file in files:
+            source = open_source(file)
+            assert source.schema.names == ["a", *self.EXPECTED] and set(source.set_aside) == {"l", "t"}
+            assert source.table().to_pydict() == {"a": list(range(12)), **self.EXPECTED}
+            assert all(batch.schema == source.schema for batch in source.batches(4))
+
+    def test_tables(self) -> None:
+        rows = self.ROWS.select(["a", "e"])
+        for each in (rows, rows.slice(0).to_batches()[0], pl.from_arrow(rows)):
+            assert as_rows(each).select(list(self.EXPECTED)).to_pydict() == self.EXPECTED
+        assert as_rows(rows.slice(2, 3)).column("e[1]").to_pylist() == [0.5, 2.5, None]
+
+    def test_they_come_back(self) -> None:
+        rows = self.ROWS.select(["e", "a"])
+        assert folded(unfolded(rows), rows.schema).equals(rows)
+        whole = pa.table({"n": pa.array([[1, 2], [3, None]], pa.list_(pa.int16(), 2))})
+        assert folded(unfolded(whole), whole.schema).equals(whole)
+
+    def test_names_that_are_taken_are_refused(self, tmp_path: Path) -> None:
+        pq.write_table(self.ROWS.append_column("e[1]", self.ROWS["a"]), tmp_path / "rows.parquet")
+        with pytest.raises(UnreadableFile, match=r"several columns named 'e\[1\]'"):
+            open_source(tmp_path / "rows.parquet")
+
+    def test_a_row_that_claims_to_be_endless_is_not_unpacked(self, tmp_path: Path) -> None:
+        lie = pa.schema([("e", pa.list_(pa.float64(), 3))])
+        claimed = base64.b64encode(lie.serialize().to_pybytes())
+        endless = pa.table({"e": [[0.5] * 5_000_000]})
+        with pq.ParquetWriter(tmp_path / "rows.parquet", endless.schema, store_schema=False) as writer:
+            writer.write_table(endless)
+            writer.add_key_value_metadata({"ARROW:schema": claimed.decode()})
+        assert pq.read_schema(tmp_path / "rows.parquet").field("e").type == lie.field("e").type
+        with pytest.raises(UnreadableFile, match=r"its lists claim .* values in 1 rows"):
+            open_source(tmp_path / "rows.parquet")

@@ -21,7 +21,15 @@ from hypothesis import strategies as st
 from diabolo.errors import UnreadableFile
 from diabolo.readers import FORMATS, open_source
 
-TABLE = pa.table({"a": [1.5, None, 3.0] * 5, "s": ["x", "y", None] * 5, "n": list(range(15)), "l": [[1], [], None] * 5})
+TABLE = pa.table(
+    {
+        "a": [1.5, None, 3.0] * 5,
+        "s": ["x", "y", None] * 5,
+        "n": list(range(15)),
+        "l": [[1], [], None] * 5,
+        "e": pa.array([[1.5, 2.5], None, [None, 4.0]] * 5, pa.list_(pa.float32(), 2)),
+    }
+)
 often = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 

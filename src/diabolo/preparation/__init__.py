@@ -164,8 +164,8 @@ class Preparation(Params):
         if not fields.names and isinstance(rows, Source) and (aside := dict(rows.set_aside)):
             name, why = next(iter(aside.items()))
             raise InvalidData(
-                f"There is no column to learn: {name!r} holds {why}. Write its numbers as a column each, or as Arrow's "
-                "fixed_shape_tensor."
+                f"There is no column to learn: {name!r} holds {why}. Write its numbers as a column each, or as lists "
+                "whose type tells their length, pyarrow.list_(pyarrow.float32(), 8), or as Arrow's fixed_shape_tensor."
             )
         chosen = self._chosen(fields.names)
         survey = Survey(fields, self.sample, where)

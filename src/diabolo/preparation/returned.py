@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from diabolo.readers.lists import folded
+
 
 def of_type(table: pa.Table, like: Any) -> Any:
     """``table`` as an object of the class of ``like``, a pandas index and dtypes included.
@@ -16,11 +18,13 @@ def of_type(table: pa.Table, like: Any) -> Any:
     library = type(like).__module__.partition(".")[0]
     if library == "pandas":
         return _framed(table, like)
+    if isinstance(like, (pa.Table, pa.RecordBatch)):
+        table = folded(table, like.schema)
     if isinstance(like, pa.RecordBatch):
         return (
             table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], table.schema)
         )
-    return type(like)(table) if library == "polars" else table
+    return type(like)(folded(table, pa.table(like[:0]).schema)) if library == "polars" else table
 
 
 def filled(given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -17,6 +17,7 @@ from diabolo.errors import InvalidData, UnreadableFile
 from diabolo.readers.arrays import Npy, Npz
 from diabolo.readers.columnar import Arrow, Parquet
 from diabolo.readers.images import Images, size_of
+from diabolo.readers.lists import unfolded
 from diabolo.readers.source import Origin, Source, reading
 from diabolo.readers.textfiles import Delimited, JsonLines
 from diabolo.schema import Schema
@@ -90,17 +91,18 @@ def as_rows(X: Any) -> Rows:
     """``X`` as an array of numbers or an Arrow table; nothing is copied where nothing needs to be.
 
     Taken are numpy arrays (n, d), (n, channels, time) and (n, channels, height, width), pandas and polars DataFrames,
-    anything that speaks the Arrow C stream, and lists of rows. Raises InvalidData for anything else.
+    anything that speaks the Arrow C stream, and lists of rows. A column of lists of numbers, of a length that its type
+    tells, becomes a column for each place. Raises InvalidData for anything else.
 
     >>> as_rows([[1, 2], [3, 4]]).shape
     (2, 2)
     """
     if isinstance(X, pa.Table):
-        return X
+        return unfolded(X)
     if isinstance(X, pa.RecordBatch):
-        return pa.Table.from_batches([X])
+        return unfolded(pa.Table.from_batches([X]))
     if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
-        return _table(X)
+        return unfolded(_table(X))
     if hasattr(X, "toarray"):
         raise InvalidData("A sparse matrix was given; dense rows are needed. Call .toarray() on it.")
     return _array(X)

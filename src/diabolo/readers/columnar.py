@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from diabolo.errors import UnreadableFile
-from diabolo.readers.footer import Chunk, chunks
+from diabolo.readers.footer import Chunk, check_pages, chunks
+from diabolo.readers.lists import is_list, unfolded, unfolded_fields
 from diabolo.readers.source import (
     BATCH_BYTES,
     ROW_BYTES,
@@ -33,25 +34,27 @@ DELTA_ROWS = 256  # rows read at once, at least, of text whose encoding hides it
 class Parquet(Source):
     """A Parquet file; the pieces are its row groups.
 
-    Text is kept as a dictionary, since a short file can repeat one long text millions of times; nested columns are set
-    aside unread, since one row of them can be of any size.
+    Text is kept as a dictionary, since a short file can repeat one long text millions of times. Lists of numbers whose
+    length their type tells become a column for each place; other nested columns are set aside unread, since one row of
+    them can be of any size.
     """
 
     def __init__(self, origin: Origin) -> None:
         self.name, self._origin = origin.name, origin
         self._texts: list[str] = []
         with reading(self.name, "Parquet"), self._opened() as file:
-            with self._origin.seekable() as footer:
-                told = chunks(footer)
-            self._check_claims(file.metadata, told)
+            with self._origin.seekable() as raw:
+                told = chunks(raw)
+                self._check_claims(file.metadata, told)
+                self._check_lists(raw, file, told)
             self._learn(file, told)
 
     def piece(self, i: int) -> Iterator[pa.RecordBatch]:
         with reading(self.name, "Parquet"), self._opened() as file:
-            for batch in file.iter_batches(self._size, [i], columns=self.schema.names, use_threads=False):
+            for batch in file.iter_batches(self._size, [i], columns=self._columns, use_threads=False):
                 if batch.nbytes > ROW_BYTES:
                     raise UnreadableFile(f"{self.name} unpacks to {batch.nbytes >> 20} MiB in {batch.num_rows} rows.")
-                yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+                yield pa.RecordBatch.from_arrays(unfolded(batch).columns, schema=self.schema)
 
     @contextmanager
     def _opened(self) -> Iterator[pyarrow.parquet.ParquetFile]:
@@ -64,12 +67,15 @@ class Parquet(Source):
     def _learn(self, file: pyarrow.parquet.ParquetFile, told: list[Chunk]) -> None:
         fields = file.schema_arrow
         _refuse_duplicates(self.name, fields.names)
-        self.set_aside = {field.name: "nested values" for field in fields if pa.types.is_nested(field.type)}
+        self.set_aside = _unread(fields)
         groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         delta = {chunk.path for chunk in told if chunk.delta}
         self._texts = [field.name for field in fields if _is_text(field.type) and field.name not in delta]
         kept = [field for field in fields if field.name not in self.set_aside]
-        self.schema = pa.schema([_as_dictionary(field) if field.name in self._texts else field for field in kept])
+        self._columns = [field.name for field in kept]
+        told_apart = [_as_dictionary(field) if field.name in self._texts else field for field in kept]
+        self.schema = pa.schema(unfolded_fields(told_apart))
+        _refuse_duplicates(self.name, self.schema.names)
         self.rows = file.metadata.num_rows
         self.starts = tuple(accumulate((group.num_rows for group in groups), initial=0))[:-1]
         self._size = min(rows_at_once(self.schema), _rows_of_text(groups, told))
@@ -90,6 +96,16 @@ class Parquet(Source):
         plain = sum(chunk.plain for chunk in told)
         if plain > FOOTER_EXPANSION * packed:
             refuse_expansion(self.name, packed, plain)
+
+    def _check_lists(self, raw: BinaryIO, file: pyarrow.parquet.ParquetFile, told: list[Chunk]) -> None:
+        """What the pages of lists claim is within what their type and the footer say."""
+        sizes = {field.name: field.type.list_size for field in file.schema_arrow if is_list(field.type)}
+        found = [(chunk, chunk.path.rpartition(".list.")[0]) for chunk in told]
+        lists = [(chunk, sizes[name]) for chunk, name in found if name in sizes]
+        if len(lists) != len(sizes) * file.num_row_groups:
+            raise UnreadableFile(f"{self.name}: its footer does not tell where its lists are. Write it again.")
+        for chunk, size in lists:
+            check_pages(raw, chunk, size)
 
 
 def _rows_of_text(groups: list[Any], told: list[Chunk]) -> int:
@@ -121,7 +137,8 @@ class Arrow(Source):
             reader = self._reader(file)
             for batch in reader if self._streamed else [reader.get_batch(i)]:
                 batch.validate(full=True)  # offsets and indices of a hostile file may point anywhere
-                kept = pa.RecordBatch.from_arrays([batch.column(j) for j in self._kept], schema=self.schema)
+                kept = unfolded(batch.select(self._kept))
+                kept = pa.RecordBatch.from_arrays(kept.columns, schema=self.schema)
                 yield from slices(kept, rows_at_once(self.schema))
 
     def _reader(self, file: BinaryIO) -> Any:
@@ -129,9 +146,10 @@ class Arrow(Source):
 
     def _learn(self, reader: Any, counts: list[int]) -> None:
         _refuse_duplicates(self.name, reader.schema.names)
-        self.set_aside = {f.name: "nested values" for f in reader.schema if pa.types.is_nested(f.type)}
+        self.set_aside = _unread(reader.schema)
         self._kept = [j for j, field in enumerate(reader.schema) if field.name not in self.set_aside]
-        self.schema = pa.schema([reader.schema.field(j) for j in self._kept])
+        self.schema = pa.schema(unfolded_fields(reader.schema.field(j) for j in self._kept))
+        _refuse_duplicates(self.name, self.schema.names)
         self.rows = sum(counts)
         if not self._streamed:
             if reader.num_record_batches != len(counts):
@@ -233,6 +251,10 @@ def _refuse_duplicates(name: str, names: list[str]) -> None:
     twice = sorted({each for each in names if names.count(each) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise UnreadableFile(f"{name} has several columns named {twice[0]!r}. Rename them.")
+
+
+def _unread(schema: pa.Schema) -> dict[str, str]:
+    return {each.name: "nested values" for each in schema if pa.types.is_nested(each.type) and not is_list(each.type)}
 
 
 def _is_text(kind: pa.DataType) -> bool:

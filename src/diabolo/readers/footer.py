@@ -10,19 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
-ROW_GROUPS, COLUMNS, META_DATA = 4, 1, 3
-ENCODINGS, PATH, PLAIN, PACKED = 2, 3, 6, 7
+ROW_GROUPS, COLUMNS, ROWS, META_DATA = 4, 1, 3, 3
+ENCODINGS, PATH, VALUES, PLAIN, PACKED, DATA, DICTIONARY = 2, 3, 5, 6, 7, 9, 11
+PAGE_BYTES, PAGE, PAGE_V2, PAGE_VALUES = 3, 5, 8, 1
+PAGE_HEADER = 1 << 16  # bytes that the header of a page must end within
 DELTA_BYTE_ARRAY = 7
 DEEPEST = 16  # structs within structs; Parquet's own are 6 deep
 
 
 class Chunk(NamedTuple):
-    """One column of one row group: sizes in bytes, as the footer claims them."""
+    """One column of one row group: sizes in bytes, as the footer claims them; ``start`` is where its pages begin."""
 
     path: str
     delta: bool
     plain: int
     packed: int
+    rows: int
+    values: int
+    start: int
 
 
 def chunks(file: IO[bytes]) -> list[Chunk]:
@@ -32,14 +37,36 @@ def chunks(file: IO[bytes]) -> list[Chunk]:
     file.seek(-8 - length, 2)
     try:
         footer = Compact(file.read(length)).struct()
-        return [_chunk(column[META_DATA]) for group in footer[ROW_GROUPS] for column in group[COLUMNS]]
+        groups = footer[ROW_GROUPS]
+        return [_chunk(column[META_DATA], group[ROWS]) for group in groups for column in group[COLUMNS]]
     except (AttributeError, IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError("its footer is damaged") from error
 
 
-def _chunk(told: dict[int, Any]) -> Chunk:
+def _chunk(told: dict[int, Any], rows: int) -> Chunk:
     path = ".".join(part.decode() for part in told[PATH])
-    return Chunk(path, DELTA_BYTE_ARRAY in told[ENCODINGS], int(told[PLAIN]), int(told[PACKED]))
+    start = min(int(told[place]) for place in (DATA, DICTIONARY) if place in told)
+    sizes = int(told[PLAIN]), int(told[PACKED]), int(rows), int(told[VALUES])
+    return Chunk(path, DELTA_BYTE_ARRAY in told[ENCODINGS], *sizes, start)
+
+
+def check_pages(file: IO[bytes], chunk: Chunk, most: int) -> None:
+    """Raise ValueError where the pages of a chunk claim other values than the footer, or more than ``most`` a row.
+
+    A row of a list may claim to go on over any number of values, which Arrow would unpack.
+    """
+    place, values = chunk.start, 0
+    while place < chunk.start + chunk.packed and values <= chunk.values:
+        file.seek(place)
+        page = Compact(file.read(PAGE_HEADER))
+        try:
+            told = page.struct()
+            values += sum(told[each][PAGE_VALUES] for each in (PAGE, PAGE_V2) if each in told)
+            place += page.place + max(int(told[PAGE_BYTES]), 0)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError("a page of its lists is damaged") from error
+    if values != chunk.values or values > most * chunk.rows:
+        raise ValueError(f"its lists claim {values} values in {chunk.rows} rows")
 
 
 class Compact:

@@ -109,10 +109,18 @@ def _filled(rows: np.ndarray | pa.Table, schema: Schema, given: Mapping[str, Any
                 rows[:, schema.sources.index(name)] = value if rows.ndim > 2 else _each(name, value, len(rows))
             return rows
         own = {name: pa.array(_each(name, value, len(rows))) for name, value in given.items()}
-        own = {name: each.cast(rows.schema.field(name).type) for name, each in own.items()}
+        own = {name: _cast(name, each, rows.schema.field(name).type) for name, each in own.items()}
     except (ValueError, TypeError) as error:
         raise InvalidParameter(f"given holds a value that its column cannot hold: {error}") from None
     return pa.table(dict(zip(rows.column_names, rows.columns, strict=True)) | own)
+
+
+def _cast(name: str, values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The values as that type. Raises InvalidParameter where a number other than 0 and 1 would become true."""
+    made = values.cast(kind)
+    if pa.types.is_boolean(kind) and not made.cast(values.type).equals(values):
+        raise InvalidParameter(f"given[{name!r}] holds {values.to_pylist()[0]!r}; its column holds true and false.")
+    return made
 
 
 def _each(name: str, value: Any, count: int) -> list[Any]:

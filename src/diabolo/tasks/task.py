@@ -31,6 +31,7 @@ from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.fields import Fields
 from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
+from diabolo.readers.lists import unfolded
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.tasks.codes import codes
@@ -162,10 +163,12 @@ class Task(Params, ABC):
                 raise too_few(X.name, X.rows)
             return X
         if isinstance(X, (pa.RecordBatch, pa.Table)) and not first:
-            return X
+            return unfolded(X)
         if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
-            validated(self, X, first, skip_check_array=True)
-            return at_least_two(as_rows(X)) if first else as_rows(X)
+            rows = as_rows(X)
+            pandas = hasattr(X, "iloc")  # whose columns may be numbers, which scikit-learn takes for no names
+            validated(self, X if pandas else rows, first, skip_check_array=True)
+            return at_least_two(rows) if first else rows
         dtype = (np.float64, np.float32)
         rules = {"ensure_all_finite": False, "ensure_min_samples": 1 + first, "allow_nd": True}
         return as_rows(validated(self, X, first, dtype=dtype, **rules))
