@@ -39,8 +39,20 @@ def comparison(task: Task) -> Section:
                 tile(number(told["linear"], 3), pca(told), "linear, in closed form"),
             ),
             figure(chart.draw),
+            _sparse(task.card().get("sparsity")),
             paragraph(f"Measured on {count(told['rows'])} {where}: {told['measure']}. Lower is better.", kind="note"),
         ),
+    )
+
+
+def _sparse(told: Mapping[str, Any] | None) -> Markup | None:
+    """How sparse and how faithful a code is of which rows use a part."""
+    if not told:
+        return None
+    return paragraph(
+        f"Of {count(told['numbers'])} numbers of the code a row uses {number(told['l0'], 3)} (L0). They explain "
+        f"{percent(told['explained variance'])} of the variance of {count(told['rows'], 'row')}; "
+        f"{percent(told['dead'])} of the numbers are dead, that is used by none of these rows."
     )
 
 

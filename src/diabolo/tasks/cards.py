@@ -7,7 +7,11 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from diabolo.autoencoder import Autoencoder
+from diabolo.batches import Batches
 from diabolo.diagnosis import Finding
+from diabolo.dictionary import fidelity
+from diabolo.errors import InvalidData
 
 if TYPE_CHECKING:
     from diabolo.tasks.task import Task
@@ -30,11 +34,28 @@ def card(task: Task, train: int, held_out: int) -> dict[str, Any]:
         "given": list(schema.told),
         "set aside": dict(schema.dropped),
         "comparison": task.comparison_,
+        **({"sparsity": task.sparsity_} if task.sparsity_ else {}),
         "findings": Finding.entry_of(task.findings_),
         "seed": task.seed_,
         "fitted": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": dict(versions()),
     }
+
+
+def sparsity(autoencoder: Autoencoder, rows: Batches, used: int) -> dict[str, float]:
+    """Numbers in all, numbers that one of the ``rows`` uses on average (L0), share of the variance explained, share of
+    the numbers that none of them uses; nothing where all are ``used``, or codes are tokens.
+    """
+    if not isinstance(autoencoder, Autoencoder):
+        return {}
+    code = autoencoder.encode(next(rows.ordered(1)).x)
+    if code.tokens is not None or used >= code.z[0].numel():
+        return {}
+    try:
+        l0, explained, dead = fidelity(autoencoder, rows)
+    except InvalidData:  # rows that are all alike have no variance to explain
+        return {}
+    return {"numbers": code.z[0].numel(), "l0": l0, "explained variance": explained, "dead": dead, "rows": rows.rows}
 
 
 @cache

@@ -30,7 +30,7 @@ from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
-from diabolo.tasks.cards import card
+from diabolo.tasks.cards import card, sparsity
 from diabolo.tasks.codes import codes
 from diabolo.tasks.comparison import compared, line, of_width, used
 from diabolo.tasks.tensors import alike, group, rebuilt
@@ -122,6 +122,7 @@ class Task(Params, ABC):
         self._calibrate(train, held_out)
         self.comparison_ = self._compared(held_out, code)
         self.findings_ = self._examined(train, held_out)
+        self.sparsity_ = sparsity(self.autoencoder_, held_out, code)
         self.card_ = card(self, train.rows, held_out.rows if held_out is not train else 0)
         self._keep_probe(held_out)
 
@@ -237,7 +238,7 @@ class Task(Params, ABC):
         with seeded(self.seed_), torch.inference_mode():
             deep, linear = (each.double().numpy() for each in self._trial(x))
         about = {"width": self.linear_.bottleneck.latent, "code": code}
-        aside = self._variant().purpose if self.by_distance else ""
+        aside = (self.by_distance and self._variant().purpose) or None
         return {"measure": self.measure, **compared(deep, linear), **about, "aside": aside}
 
     def _examined(self, train: Batches, held_out: Batches) -> tuple[Finding, ...]:
@@ -337,6 +338,7 @@ class Task(Params, ABC):
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
         self.rows_seen_ = self.card_["data"]["seen"]
         self.comparison_, self.findings_ = self.card_["comparison"], Finding.all_of(self.card_["findings"])
+        self.sparsity_ = self.card_.get("sparsity", {})
         self.autoencoder_ = rebuilt(self._variant(), schema, group(tensors, "autoencoder"))
         self.linear_ = rebuilt(of_width(self.comparison_["width"]), schema, group(tensors, "linear"))
         self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()
