@@ -52,5 +52,11 @@ def test_other_codes_have_none(variant: Variant | str) -> None:
     assert "sparsity" not in Embedder("Sparse", trainer=Trainer(epochs=2), random_state=0).fit(np.ones((50, 3))).card()
 
 
+def test_a_number_that_rows_do_not_need_makes_no_sparse_code() -> None:
+    plane = np.random.default_rng(0).normal(size=(200, 2)) @ np.random.default_rng(1).normal(size=(2, 8))
+    embedder = Embedder("Linear", random_state=0).fit(plane)
+    assert embedder.comparison_["code"] == 2 and "sparsity" not in embedder.card()
+
+
 def test_versions_are_those_that_run() -> None:
     assert versions()["numpy"] == np.__version__ and next(iter(versions())) == "diabolo"

@@ -44,7 +44,7 @@ def card(task: Task, train: int, held_out: int) -> dict[str, Any]:
 
 def sparsity(autoencoder: Autoencoder, rows: Batches, used: int) -> dict[str, float]:
     """Numbers in all, numbers that one of the ``rows`` uses on average (L0), share of the variance explained, share of
-    the numbers that none of them uses; nothing where all are ``used``, or codes are tokens.
+    the numbers that none of them uses; nothing where all rows use the same numbers, or codes are tokens.
     """
     if not isinstance(autoencoder, Autoencoder):
         return {}
@@ -54,6 +54,8 @@ def sparsity(autoencoder: Autoencoder, rows: Batches, used: int) -> dict[str, fl
     try:
         l0, explained, dead = fidelity(autoencoder, rows)
     except InvalidData:  # rows that are all alike have no variance to explain
+        return {}
+    if l0 > (1 - dead) * code.z[0].numel() - 1e-6:
         return {}
     return {"numbers": code.z[0].numel(), "l0": l0, "explained variance": explained, "dead": dead, "rows": rows.rows}
 
