@@ -74,9 +74,9 @@ def test_numbers_in_use_are_those_that_are_not_0() -> None:
 
 def test_codes_that_are_for_something_else_are_said_to_be() -> None:
     told = [fitted(of, Contrastive(latent=4)).comparison_ for of in (Embedder, Denoiser)]
-    assert told[1]["aside"] == "" and "not for" not in better(told[1])
+    assert told[1]["aside"] is None and "not for" not in better(told[1])
     assert better(told[0]).endswith("not for (rows that differ by a small change alone should have like codes)")
-    assert fitted(Embedder, Denoising()).comparison_["aside"] == ""
+    assert fitted(Embedder, Denoising()).comparison_["aside"] is None
 
 
 def test_the_width_is_said_and_kept(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn import datasets
 
-from diabolo import AnomalyDetector, Denoiser, Embedder, Imputer, Synthesizer, Trainer, diagnosis, load
+from diabolo import AnomalyDetector, Clusterer, Denoiser, Embedder, Imputer, Synthesizer, Trainer, diagnosis, load
 from diabolo.diagnosis import Finding
 from diabolo.diagnosis.spectrum import Spectrum
 from diabolo.errors import InvalidParameter
@@ -91,6 +91,13 @@ def test_a_code_that_copies() -> None:
     fitted = Embedder(variant, trainer=Trainer(epochs=60, lr=5e-3), random_state=0).fit(factors(2000))
     assert names(fitted) == ["copying"]
     assert "copying" not in names(Embedder(Masked(latent=32), trainer=BRIEF, random_state=0).fit(factors()))
+
+
+@pytest.mark.parametrize("name", ["29_Pima", "4_breastw", "38_thyroid"])
+def test_wide_codes_of_clusterers_are_no_copies(data_dir: Path, name: str) -> None:
+    with np.load(data_dir / "adbench" / f"{name}.npz") as file:
+        rows = file["X"][:800].astype(float)
+    assert names(Clusterer(random_state=0).fit(rows)) == []
 
 
 def test_a_posterior_that_collapsed() -> None:
@@ -213,6 +220,25 @@ def test_training_that_was_stopped_too_soon() -> None:
     fitted = Embedder("Vanilla", trainer=trainer, random_state=0).fit(factors())
     assert "unfinished training" in names(fitted)
     assert "trainer.epochs=12" in fitted.diagnose()[-1].change
+
+
+@pytest.mark.parametrize("epochs", [5, 10, 20])
+def test_a_short_training_that_has_little_left_to_learn(data_dir: Path, epochs: int) -> None:
+    with np.load(data_dir / "adbench" / "45_wine.npz") as file:
+        rows = file["X"].astype(float)
+    assert names(Embedder(trainer=Trainer(epochs=epochs), random_state=0).fit(rows)) == []
+
+
+@pytest.mark.parametrize("task", [Imputer, Denoiser, Synthesizer])
+def test_a_network_that_loses_to_pca(task: type[Task]) -> None:
+    rows = factors(1500, 20, 3, noise=0.05)
+    fitted = task(trainer=Trainer(epochs=1, lr=1e-5), random_state=0).fit(rows)
+    assert "behind PCA" in names(fitted)
+    told = fitted.comparison_
+    assert f"PCA of {told['width']} numbers costs {told['linear']:.3g}, this model {told['deep']:.3g}" in said(
+        fitted, "behind PCA"
+    )
+    assert "behind PCA" not in names(task("Linear", random_state=0).fit(rows))
 
 
 def test_seeds_that_disagree() -> None:

@@ -43,6 +43,7 @@ PAGES = (
     "synthesizing",
     "conditions",
     "judging",
+    "dictionaries",
 )
 READ = ("README.md", *(f"docs/{page}.md" for page in PAGES))
 FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//""")

@@ -24,7 +24,7 @@ from diabolo.plots.view import View
 from diabolo.preparation import Preparation
 from diabolo.randomness import seeded
 from diabolo.readers import open_source
-from diabolo.variants import VAE, VQVAE, Vanilla, Variant
+from diabolo.variants import VAE, VQVAE, TopKDictionary, Vanilla, Variant
 
 DRAWN = ("traversals", "interpolations", "atlas", "reconstructions")
 
@@ -305,6 +305,16 @@ def test_every_picture_has_a_name(what: str, embedder: Embedder, file: Path, tmp
     for kind in ("png", "svg", "pdf"):
         plots.save(figure, tmp_path / f"{what}.{kind}")
         assert (tmp_path / f"{what}.{kind}").stat().st_size > 800
+
+
+def test_numbers_in_use_are_counted(rows: np.ndarray, file: Path) -> None:
+    sparse = Embedder(TopKDictionary(latent=64, k=3), trainer=Trainer(epochs=3), random_state=0).fit(rows)
+    axes = plots.picture(sparse, open_source(file), "usage").axes[0]
+    used = (sparse.encode(rows) != 0).mean(0)
+    said = f"{(used > 0).sum()} of 64 numbers are in use; a row uses {used.sum():.1f} of them"
+    assert axes.get_title(loc="left").startswith(said)
+    assert np.allclose(axes.lines[0].get_ydata(), np.sort(used[used > 0])[::-1])
+    assert "0 of 2 numbers" in plots.number_usage(np.zeros((4, 2))).axes[0].get_title(loc="left")
 
 
 def test_tokens_of_a_file_are_counted(tokens: Embedder, embedder: Embedder, file: Path) -> None:

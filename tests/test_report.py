@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from diabolo import AnomalyDetector, Denoiser, Imputer, report
+from diabolo.diagnosis import Finding
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
 from diabolo.readers import open_source
 from diabolo.report import model, pictures, words
@@ -373,6 +374,15 @@ def test_far_rows_stay_inside_the_map() -> None:
     assert "beyond the frame" in svg
     assert 'href="#row-7"' in svg
     assert max(float(x) for x in re.findall(r'cx="([\d.]+)"', svg)) <= 900
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_curve_is_said_to_fall_where_the_diagnosis_says_so(found: bool) -> None:
+    detector = AnomalyDetector("Vanilla", trainer=Trainer(epochs=6, schedule="constant"), random_state=0)
+    detector.fit(np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 6)))
+    told = Finding("unfinished training", "", "", "")
+    detector.findings_ = (told,) if found else ()
+    assert ("still falling" in str(model.training(detector).body)) == found
 
 
 def test_curve_of_one_epoch_and_of_thousands() -> None:

@@ -13,8 +13,9 @@ keeps the first reconstructions as short as the rows: many atoms that are used a
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from torch.nn import functional
 
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches, drawn
+from diabolo.errors import InvalidData
 from diabolo.likelihoods import Columnwise
 from diabolo.linear import Link
 from diabolo.networks import Decoder, Encoder, Features
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 DRAWN = 4096  # rows that the median is taken of
 STEPS = 50  # of Weiszfeld's iteration, which gains a digit in a few
 TINY = 1e-8
+SIZE = 4096  # rows judged together
 
 
 class Dictionary(nn.Module):
@@ -149,3 +152,47 @@ def geometric_median(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"]) -> Flo
         pull = weight / (x - point).norm(dim=1).clamp_min(TINY)
         point = torch.einsum("n,nd->d", pull, x) / pull.sum()
     return point
+
+
+class Fidelity(NamedTuple):
+    """Numbers in use per row (``l0``), share of the variance explained, and share of the atoms that no row uses."""
+
+    l0: float
+    explained_variance: float
+    dead: float
+
+
+@torch.no_grad()
+def fidelity(autoencoder: Autoencoder, rows: Batches) -> Fidelity:
+    """The three figures over all ``rows``, in one walk and in evaluation mode.
+
+    ``explained_variance = 1 - sum (x - x')^2 / sum (x - mean)^2`` over all observed values of prepared rows, the mean
+    being that of each column. Raises InvalidData where there are no rows or nothing varies.
+
+    >>> from diabolo.batches import Rows
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import TopKDictionary
+    >>> fidelity(TopKDictionary(latent=8, k=2).build(numbers(4)), Rows(torch.randn(50, 4))).l0 <= 2
+    True
+    """
+    autoencoder.eval()
+    sums = [torch.stack(each).sum(0) for each in zip(*_walk(autoencoder, rows), strict=True)]
+    if not sums:
+        raise InvalidData("A dictionary is judged on rows. Got none: pass at least two.")
+    uses, observed, total, squares, missed = sums
+    variation = (squares - total.square() / observed.clamp_min(1)).sum()
+    if not variation > 0:
+        raise InvalidData("The rows do not vary, so there is nothing to explain. Pass rows that differ.")
+    explained = 1 - float(missed.sum() / variation)
+    return Fidelity(float(uses.sum()) / rows.rows, explained, float((uses == 0).double().mean()))
+
+
+def _walk(autoencoder: Autoencoder, rows: Batches) -> Iterator[tuple[Tensor, ...]]:
+    """Of each batch: uses of each atom; count, sum and squares of each value; squared errors."""
+    for batch in rows.ordered(SIZE):
+        x, given = autoencoder.apart(batch.x, batch.given)
+        trip = autoencoder(x, given)
+        x = x.nan_to_num(0.0).double()
+        away = torch.where(trip.observed, autoencoder.likelihood.best(trip.output) - x, 0.0)
+        uses = trip.code.z.ne(0).sum(0)
+        yield uses, trip.observed.sum(0), x.sum(0), x.square().sum(0), away.square().sum(0)

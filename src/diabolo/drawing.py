@@ -36,7 +36,7 @@ def plot(  # noqa: PLR0913 - each option of the command is a parameter
 
     map: codes on a plane. traversals: a row decoded while one number of its code moves. interpolations: on the way
     from row to row. atlas: all over a plane of codes. reconstructions: rows, what came back, and the errors.
-    usage: how often each token occurs. training: costs by epoch.
+    usage: how often each token occurs, or number of a sparse code is in use. training: costs by epoch.
 
     Of more than 10,000 rows as many are drawn at random. Needs: pip install "diabolo[plot]"
     """

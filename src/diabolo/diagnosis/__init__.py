@@ -30,6 +30,7 @@ CHECKS = (
     training.over_fitted,
     training.unstable,
     training.unfinished,
+    training.behind,
 )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -37,7 +37,10 @@ class Case:
 
     ``train`` and ``held_out`` are prepared rows (n, columns, *grid), ``held_out`` None where all were trained on.
     ``history`` holds the epochs of this training and of those that it went on from; ``chosen`` names the columns whose
-    likelihood the user chose; ``epochs`` is the most that training was allowed.
+    likelihood the user chose; ``epochs`` is the most that training was allowed. ``compresses`` says whether what is
+    told of rows rests on how they are restored from few numbers; ``comparison`` how the task did beside the linear
+    autoencoder (``deep``, ``linear``, their ``difference`` and its ``error`` in terms of ``measure``), None where its
+    measure is not what the task is for.
     """
 
     schema: Schema
@@ -47,6 +50,8 @@ class Case:
     history: Sequence[Epoch] = ()
     chosen: frozenset[str] = frozenset()
     epochs: int = 0
+    compresses: bool = True
+    comparison: Mapping[str, Any] | None = None
 
     @property
     def judged(self) -> Tensor:

@@ -40,7 +40,7 @@ def narrow(case: Case) -> Finding | None:
 
 def copying(case: Case) -> Finding | None:
     """Rows without sense are restored as well as real ones, so the model has learned to copy."""
-    if case.member.turns is not None or not case.has_numbers or not case.varied:
+    if not case.compresses or case.member.turns is not None or not case.has_numbers or not case.varied:
         return None
     scrambled = _scrambled(case.judged)
     lost = case.away(scrambled, case.autoencoder.best(scrambled))

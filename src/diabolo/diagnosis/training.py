@@ -15,6 +15,8 @@ BY_HEART = 0.25  # nats per value that held-out rows cost more than training row
 JUMP, JUMPS = 0.2, 3  # nats per value that costs rise from one epoch to the next; and how often: sound ones twice
 SETTLED = 3  # epochs after which costs should not jump
 FALLING = 0.02  # of the range of all costs, in the last five epochs
+LEARNING = 0.005  # nats per value in the last five epochs: less is hardly ever worth as many more
+LOST = 0.5  # of what the linear autoencoder costs, that a network costs more: sound ones up to 0.45
 AGREED = 0.6  # rank correlation of the costs of rows between two fits
 
 
@@ -60,13 +62,28 @@ def unfinished(case: Case) -> Finding | None:
     if len(costs) < 5 or len(costs) < case.epochs or int(np.argmin(costs)) < len(costs) - 2:
         return None
     fallen = float(costs[-5] - costs[-1])
-    if fallen <= FALLING * float(np.ptp(costs)):
+    if fallen <= max(FALLING * float(np.ptp(costs)), LEARNING * case.train[0].numel()):
         return None
     return Finding(
         "unfinished training",
         f"The cost of held-out rows fell by {fallen:.3g} nats per row in the last 5 of {len(costs)} epochs.",
         "The model was still learning when it was stopped.",
         f"Set trainer.epochs={2 * case.epochs} or more.",
+    )
+
+
+def behind(case: Case) -> Finding | None:
+    """The task does much worse with this network than with the linear autoencoder."""
+    told = case.comparison
+    if not case.history or told is None or told["difference"] <= max(LOST * told["linear"], 3 * told["error"]):
+        return None
+    return Finding(
+        "behind PCA",
+        f"On {told['rows']:,} rows PCA of {told['width']} numbers costs {told['linear']:.3g}, this model "
+        f"{told['deep']:.3g} ({told['measure']}).",
+        "What a closed form does better at once, a network is not worth.",
+        f"Set variant=Linear (variant.latent={told['width']}, variant.overcomplete=True), or try more rows, more "
+        "trainer.epochs or another variant (`diabolo choose`).",
     )
 
 

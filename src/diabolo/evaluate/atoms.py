@@ -5,8 +5,8 @@ An atom is a column of the decoder; a code number is in use in a row where it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,59 +17,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batches
-from diabolo.dictionary import Dictionary
+from diabolo.dictionary import Dictionary, Fidelity, fidelity
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.schema import Schema
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-SIZE = 4096  # rows looked at together
-
-
-class Fidelity(NamedTuple):
-    """Numbers in use per row (``l0``), share of the variance explained, and share of the atoms that no row uses."""
-
-    l0: float
-    explained_variance: float
-    dead: float
-
-
-@torch.no_grad()
-def fidelity(autoencoder: Autoencoder, rows: Batches) -> Fidelity:
-    """The three figures over all ``rows``, in one walk and in evaluation mode.
-
-    ``explained_variance = 1 - sum (x - x')^2 / sum (x - mean)^2`` over all observed values of prepared rows, the mean
-    being that of each column. Raises InvalidData where there are no rows or nothing varies.
-
-    >>> from diabolo.batches import Rows
-    >>> from diabolo.schema import numbers
-    >>> from diabolo.variants import TopKDictionary
-    >>> fidelity(TopKDictionary(latent=8, k=2).build(numbers(4)), Rows(torch.randn(50, 4))).l0 <= 2
-    True
-    """
-    autoencoder.eval()
-    sums = [torch.stack(each).sum(0) for each in zip(*_walk(autoencoder, rows), strict=True)]
-    if not sums:
-        raise InvalidData("A dictionary is judged on rows. Got none: pass at least two.")
-    uses, observed, total, squares, missed = sums
-    variation = (squares - total.square() / observed.clamp_min(1)).sum()
-    if not variation > 0:
-        raise InvalidData("The rows do not vary, so there is nothing to explain. Pass rows that differ.")
-    explained = 1 - float(missed.sum() / variation)
-    return Fidelity(float(uses.sum()) / rows.rows, explained, float((uses == 0).double().mean()))
-
-
-def _walk(autoencoder: Autoencoder, rows: Batches) -> Iterator[tuple[Tensor, ...]]:
-    """Of each batch: uses of each atom; count, sum and squares of each value; squared errors."""
-    for batch in rows.ordered(SIZE):
-        x, given = autoencoder.apart(batch.x, batch.given)
-        trip = autoencoder(x, given)
-        x = x.nan_to_num(0.0).double()
-        away = torch.where(trip.observed, autoencoder.likelihood.best(trip.output) - x, 0.0)
-        uses = trip.code.z.ne(0).sum(0)
-        yield uses, trip.observed.sum(0), x.sum(0), x.square().sum(0), away.square().sum(0)
+__all__ = ["Fidelity", "atoms", "fidelity", "mean_max_cosine", "sparse_probing"]
 
 
 def atoms(autoencoder: Autoencoder, schema: Schema | None = None) -> Float[np.ndarray, "latent width"]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from diabolo.plots.decoded import atlas, interpolations, reconstructions, traversals
 from diabolo.plots.maps import latent_map
 from diabolo.plots.pictures import PICTURES, check_format, picture, save
-from diabolo.plots.tallies import code_usage, training_curve
+from diabolo.plots.tallies import code_usage, number_usage, training_curve
 
 __all__ = [
     "PICTURES",
@@ -28,6 +28,7 @@ __all__ = [
     "code_usage",
     "interpolations",
     "latent_map",
+    "number_usage",
     "picture",
     "reconstructions",
     "save",

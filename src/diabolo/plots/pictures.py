@@ -16,7 +16,7 @@ from diabolo.grids import cells
 from diabolo.plots.canvas import Figure
 from diabolo.plots.decoded import atlas, interpolations, reconstructions, traversals
 from diabolo.plots.maps import MOST, By, latent_map
-from diabolo.plots.tallies import code_usage, training_curve
+from diabolo.plots.tallies import code_usage, number_usage, training_curve
 
 if TYPE_CHECKING:
     from diabolo.readers import Source
@@ -75,10 +75,11 @@ def _map(task: Task, rows: pa.Table, *, labels: Any, by: By, **rest: Any) -> Fig
 
 def _usage(task: Task, rows: pa.Table, **rest: Any) -> Figure:
     autoencoder, x = task.autoencoder_, task.preparation_.transform(task.rows(rows))
-    tokens = None if not len(x) else autoencoder.encode(x[:1]).tokens
     codes = getattr(getattr(autoencoder, "bottleneck", None), "codes", None)
-    if tokens is None or codes is None:
-        raise InvalidParameter("This code is not made of tokens of codebooks, so that their use cannot be counted.")
+    if autoencoder.encode(x[:1]).tokens is None:
+        return number_usage(in_blocks(x, lambda block: autoencoder.encode(block).z.flatten(1) != 0).numpy())
+    if codes is None:
+        raise InvalidParameter("The tokens of this code are of no codebooks, so that their use cannot be counted.")
     return code_usage(in_blocks(x, lambda block: cast(Tensor, autoencoder.encode(block).tokens)).numpy(), codes)
 
 

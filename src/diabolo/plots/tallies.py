@@ -1,4 +1,4 @@
-"""What was counted: tokens, and costs by epoch."""
+"""What was counted: tokens, numbers in use, and costs by epoch."""
 
 from __future__ import annotations
 
@@ -36,6 +36,36 @@ def code_usage(tokens: Any, codes: int) -> Figure:
         at.fill_between(np.arange(codes), shares, step="mid", color=shade, alpha=0.25, linewidth=0)
     at.axhline(1 / codes, color=SOFT, linestyle="--", linewidth=0.8, label="all alike")
     at.set_ylim(bottom=0)
+    at.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def number_usage(codes: Any) -> Figure:
+    """In which share of the rows each number of ``codes`` (n, numbers) is in use, that is not 0, the most used first.
+
+    For dictionaries and other codes of which a row uses a part: the shares add up to the numbers that a row uses on
+    average (L0). Those that no row uses are counted in the title, and have no place on the logarithmic axis. Raises
+    InvalidParameter where every row uses every number.
+
+    >>> number_usage([[0.5, 0.0, 0.0], [1.0, 2.0, 0.0]]).axes[0].get_title(loc="left")
+    '2 of 3 numbers are in use; a row uses 1.5 of them on average'
+    """
+    used = np.asarray(codes) != 0
+    if not used.size or used.all():
+        raise InvalidParameter(
+            "This code is not made of tokens, and every row uses every number of it: there is nothing to count. "
+            "Draw a map, or fit a sparse code, e.g. variant=TopKDictionary."
+        )
+    shares = np.sort(used.mean(0))[::-1]
+    there = shares[shares > 0]
+    figure, axes = canvas(7, 3.6)
+    words = f"{len(there)} of {len(shares)} numbers are in use; a row uses {shares.sum():.1f} of them on average"
+    at = titled(axes[0, 0], words, "number of the code, the most used first", "share of the rows")
+    at.step(np.arange(len(there)), there, where="mid", color="#3d5f92", linewidth=1.2)
+    at.axhline(shares.mean(), color=SOFT, linestyle="--", linewidth=0.8, label="all alike")
+    at.set_xlim(-0.5, len(shares) - 0.5)
+    if len(there):
+        at.set_yscale("log")
     at.legend(frameon=False, fontsize=7)
     return figure
 

@@ -39,8 +39,20 @@ def comparison(task: Task) -> Section:
                 tile(number(told["linear"], 3), pca(told), "linear, in closed form"),
             ),
             figure(chart.draw),
+            _sparse(task.card().get("sparsity")),
             paragraph(f"Measured on {count(told['rows'])} {where}: {told['measure']}. Lower is better.", kind="note"),
         ),
+    )
+
+
+def _sparse(told: Mapping[str, Any] | None) -> Markup | None:
+    """How sparse and how faithful a code is of which rows use a part."""
+    if not told:
+        return None
+    return paragraph(
+        f"Of {count(told['numbers'])} numbers of the code a row uses {number(told['l0'], 3)} (L0). They explain "
+        f"{percent(told['explained variance'])} of the variance of {count(told['rows'], 'row')}; "
+        f"{percent(told['dead'])} of the numbers are dead, that is used by none of these rows."
     )
 
 
@@ -67,10 +79,12 @@ def _linear(told: Mapping[str, Any]) -> str:
 
 def training(task: Task) -> Section:
     """The curve of the costs, of training and of held-out rows."""
-    return Section("training", "Training", "Training", _curve(task.history_) if task.history_ else _unlooped())
+    falling = "unfinished training" in {each.name for each in task.diagnose()}
+    told = _curve(task.history_, falling=falling) if task.history_ else _unlooped()
+    return Section("training", "Training", "Training", told)
 
 
-def _curve(history: Sequence[Epoch]) -> Markup:
+def _curve(history: Sequence[Epoch], *, falling: bool) -> Markup:
     train = [sum(epoch.costs.values()) for epoch in history]
     measured = all(epoch.valid for epoch in history)
     valid = [sum((epoch.valid or {}).values()) for epoch in history] if measured else None
@@ -80,7 +94,7 @@ def _curve(history: Sequence[Epoch]) -> Markup:
     if kept:
         told += f"The weights of epoch {kept} were kept, the best on rows held out of training. "
     return joined(
-        paragraph(told, _health(valid)),
+        paragraph(told, "The cost was still falling at the end: more epochs would help." if falling else ""),
         figure(CurveChart(train, valid, kept).draw, legend(training="training rows", **_held_out(valid))),
         paragraph(
             "Cost is what the model pays for a row, in nats: lower is better. The two lines may stand apart, since "
@@ -96,16 +110,6 @@ def _curve(history: Sequence[Epoch]) -> Markup:
 
 def _held_out(valid: Sequence[float] | None) -> dict[str, str]:
     return {"held_out": "held-out rows"} if valid else {}
-
-
-def _health(valid: Sequence[float] | None) -> str:
-    """What the end of the curve says."""
-    if not valid or len(valid) < 5:
-        return ""
-    best = int(np.argmin(valid))
-    if best >= len(valid) - 2 and valid[-5] - valid[-1] > 0.02 * (max(valid) - min(valid)):
-        return "The cost was still falling at the end: more epochs (trainer.epochs) would help."
-    return ""
 
 
 def _unlooped() -> Markup:

@@ -72,6 +72,7 @@ class Clusterer(ClusterMixin, Task):
         "groups of near codes, Gaussians, k-means, or Gaussians in a layout by UMAP",
     ] = "neighbours"
     by_distance: ClassVar[bool] = True
+    compresses: ClassVar[bool] = False
 
     def predict(self, X: Any) -> np.ndarray:
         """The cluster of each row, shape (n,), counted from 0."""

@@ -8,9 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, final
 
@@ -34,6 +31,7 @@ from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.lists import unfolded
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
+from diabolo.tasks.cards import card, sparsity
 from diabolo.tasks.codes import codes
 from diabolo.tasks.comparison import compared, line, of_width, used
 from diabolo.tasks.rows import at_least_two, too_few, validated
@@ -67,6 +65,7 @@ class Task(Params, ABC):
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
     usual: ClassVar[Mapping[str, str]] = {}  # the variant for each kind of rows, where ``variant`` may be None
     by_distance: ClassVar[bool] = False  # whether it matters how far rows lie apart: see ``preparation.units``
+    compresses: ClassVar[bool] = True  # whether what is said of rows rests on how they are restored from few numbers
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
     restores: ClassVar[bool] = False  # whether ``run`` gives whole rows back instead of adding columns to them
     judges: ClassVar[bool] = False  # whether values are judged by what the others say of them: see ``comparison.line``
@@ -125,7 +124,8 @@ class Task(Params, ABC):
         self._calibrate(train, held_out)
         self.comparison_ = self._compared(held_out, code)
         self.findings_ = self._examined(train, held_out)
-        self.card_ = self._card(train.rows, held_out.rows if held_out is not train else 0)
+        self.sparsity_ = sparsity(self.autoencoder_, held_out, code)
+        self.card_ = card(self, train.rows, held_out.rows if held_out is not train else 0)
         self._keep_probe(held_out)
 
     @abstractmethod
@@ -236,7 +236,7 @@ class Task(Params, ABC):
         with seeded(self.seed_), torch.inference_mode():
             deep, linear = (each.double().numpy() for each in self._trial(x))
         about = {"width": self.linear_.bottleneck.latent, "code": code}
-        aside = self._variant().purpose if self.by_distance else ""
+        aside = (self.by_distance and self._variant().purpose) or None
         return {"measure": self.measure, **compared(deep, linear), **about, "aside": aside}
 
     def _examined(self, train: Batches, held_out: Batches) -> tuple[Finding, ...]:
@@ -244,7 +244,17 @@ class Task(Params, ABC):
         rows = [looked_at(each, self.preparation_.schema_, self.seed_) for each in (train, held_out)]
         held = None if held_out is train else rows[1]
         chosen, epochs = frozenset(self.likelihoods or ()), (self.trainer or Trainer()).epochs
-        case = Case(self.preparation_.schema_, self.autoencoder_, rows[0], held, self.history_, chosen, epochs)
+        case = Case(
+            self.preparation_.schema_,
+            self.autoencoder_,
+            rows[0],
+            held,
+            self.history_,
+            chosen,
+            epochs,
+            compresses=self.compresses,
+            comparison=None if self.by_distance else self.comparison_,
+        )
         with seeded(self.seed_), torch.inference_mode():
             return examined(case)
 
@@ -275,28 +285,6 @@ class Task(Params, ABC):
     def _keep_probe(self, held_out: Batches) -> None:
         """A few rows and what the task says of them, to be said again wherever the model file is loaded."""
         self.probe_ = next(held_out.ordered(PROBE)).x[:PROBE].clone()
-
-    def _card(self, train: int, held_out: int) -> dict[str, Any]:
-        schema = self.preparation_.schema_
-        return {
-            "task": type(self).__name__,
-            "variant": repr(self._variant()),
-            "data": {
-                "seen": self.rows_seen_,
-                "rows": train,
-                "held out": held_out,
-                "left out": len(self.dropped_rows_),
-                "fingerprint": schema.fingerprint,
-            },
-            "columns": [column.name for column in schema.columns],
-            "given": list(schema.told),
-            "set aside": dict(schema.dropped),
-            "comparison": self.comparison_,
-            "findings": Finding.entry_of(self.findings_),
-            "seed": self.seed_,
-            "fitted": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": dict(versions()),
-        }
 
     def card(self) -> dict[str, Any]:
         """What the model is: data, columns, comparison with a linear autoencoder, seed and versions, as JSON."""
@@ -348,6 +336,7 @@ class Task(Params, ABC):
         self.card_, self.seed_ = manifest["card"], manifest["seed"]
         self.rows_seen_ = self.card_["data"]["seen"]
         self.comparison_, self.findings_ = self.card_["comparison"], Finding.all_of(self.card_["findings"])
+        self.sparsity_ = self.card_.get("sparsity", {})
         self.autoencoder_ = rebuilt(self._variant(), schema, group(tensors, "autoencoder"))
         self.linear_ = rebuilt(of_width(self.comparison_["width"]), schema, group(tensors, "linear"))
         self.probe_, self.dropped_rows_ = tensors["probe.x"], tensors["rows.dropped"].numpy()
@@ -429,12 +418,6 @@ def resolve(variant: Variant | str) -> Variant:
     if variant not in named():
         raise InvalidParameter(f"No variant is called {variant!r}. Choose one of: {', '.join(named())}.")
     return named()[variant]()
-
-
-@cache
-def versions() -> dict[str, str]:
-    """What the model was made with; to look it up takes as long as to learn from some hundred rows."""
-    return {name: version(name) for name in ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow")}
 
 
 def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBatch:
