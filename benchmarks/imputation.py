@@ -91,7 +91,7 @@ def methods() -> dict[str, Fill]:
     """Every method by name; each fills the gaps of the rows it is fitted to."""
     return {
         "diabolo": lambda gaps, seed: Imputer(random_state=seed).fit_transform(gaps),
-        "diabolo, Linear": lambda gaps, seed: Imputer("Linear", rounds=5, random_state=seed).fit_transform(gaps),
+        "diabolo, Linear": lambda gaps, seed: Imputer("Linear", random_state=seed).fit_transform(gaps),
         "column mean": lambda gaps, seed: SimpleImputer().fit_transform(gaps),
         "kNN (5)": lambda gaps, seed: _standardised(KNNImputer(), gaps),
         "IterativeImputer": lambda gaps, seed: _standardised(IterativeImputer(random_state=seed), gaps),

@@ -58,7 +58,7 @@ def candidates(look: Look, aim: str, want: str | None = None) -> list[Candidate]
     >>> [each.name for each in candidates(few, "detect")]
     ['Linear', 'Masked', 'Denoising']
     """
-    settings: list[dict[str, Any]] = [{"rounds": 5}, {}] if aim == "impute" else [{}]  # PCA may gain from more trips
+    settings: list[dict[str, Any]] = [{}, {"rounds": 0}] if aim == "impute" else [{}]  # PCA may lose by more trips
     linear = [Candidate(Linear(latent=look.width), _for_linear(look), each) for each in settings]
     first, *others = _usual(look, aim)
     if want is not None:
@@ -103,7 +103,7 @@ def _detect(look: Look) -> list[Candidate]:
 def _impute(look: Look) -> list[Candidate]:
     reasons = ("it is trained to fill values that are hidden from it, as the missing ones are",)
     hiding = Candidate(Denoising(latent=look.width, noise="hide"))
-    return [Candidate(Masked(), reasons + _of_rows(look)), hiding, _vae(look)]
+    return [Candidate(Masked(scale="learned"), reasons + _of_rows(look)), hiding, _vae(look)]
 
 
 def _denoise(look: Look) -> list[Candidate]:

@@ -30,7 +30,7 @@ def report(imputer: Imputer, seen: Seen, source: Source) -> Page:
         model.training(imputer),
         model.diagnosis(seen),
         model.columns(seen),
-        model.card(imputer, _limits(completion), {"Rounds": str(imputer.rounds)}),
+        model.card(imputer, _limits(completion), {"Trips": str(imputer.trips)}),
     ]
     headline = _headline(completion)
     return Page(f"{headline} – {seen.name}", headline, _lead(completion), [each for each in sections if each])

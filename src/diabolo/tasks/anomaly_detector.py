@@ -75,7 +75,7 @@ class AnomalyDetector(OutlierMixin, Task):
     variant: Annotated[
         Variant | str | None, "the autoencoder: a Variant, or its name; None: Masked, on images and series Vanilla"
     ] = None
-    usual: ClassVar[Mapping[str, str]] = {"table": "Masked", "series": "Vanilla", "image": "Vanilla"}
+    usual: ClassVar[Mapping[str, Variant | str]] = {"table": "Masked", "series": "Vanilla", "image": "Vanilla"}
     neighbours: Annotated[Natural, "places of normal rows kept to measure distances from; 0: network alone"] = 1024
     threshold: Annotated[
         Threshold | Fraction | None,

@@ -65,7 +65,7 @@ class Clusterer(ClusterMixin, Task):
     variant: Annotated[
         Variant | str | None, "the autoencoder: a Variant, or its name; None: Residual, on images IIC"
     ] = None
-    usual: ClassVar[Mapping[str, str]] = OF_CODES
+    usual: ClassVar[Mapping[str, Variant | str]] = OF_CODES
     clusters: Annotated[Count | None, "how many clusters; None: as many as suit the rows"] = None
     by: Annotated[
         Literal["neighbours", "mixture", "means", "umap"],

@@ -45,7 +45,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
     variant: Annotated[
         Variant | str | None, "the autoencoder: a Variant, or its name; None: Residual, on images IIC"
     ] = None
-    usual: ClassVar[Mapping[str, str]] = OF_CODES
+    usual: ClassVar[Mapping[str, Variant | str]] = OF_CODES
     by_distance: ClassVar[bool] = True
     measure: ClassVar[str] = (
         "mean squared error of held-out rows restored from their codes, in standard deviations (of counts: of their "

@@ -17,9 +17,10 @@ from diabolo.randomness import uniform_like
 from diabolo.schema import Schema
 from diabolo.tasks.measures import learned, missed, within
 from diabolo.tasks.task import Task
-from diabolo.variants import Variant
+from diabolo.variants import Masked, Variant
 
-TRIPS = 6  # of which the linear autoencoder is given the best: it gains more from them than one that knows of gaps
+TRIPS = 6  # through an autoencoder that does not know of gaps; the linear one is given the best of them
+FILLING = Masked(scale="learned")  # a scale per value forgives the network what is hard to fill
 HIDDEN = 0.2  # share of the values that are hidden to see how well they are filled
 
 
@@ -27,7 +28,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     """Fill each missing value with the autoencoder's best guess given the row's other values.
 
     The first guess comes from the observed values alone; each of ``rounds`` further trips shows the autoencoder the
-    completed row (pseudo-Gibbs, Rezende et al., 2014, arXiv:1401.4082). Observed values are returned untouched, and so
+    completed row (pseudo-Gibbs, Rezende et al., 2014, arXiv:1401.4082), which helps those that were not trained to tell
+    hidden values from others. Observed values are returned untouched, and so
     are gaps in given columns: these are not learned.
 
     Examples
@@ -37,12 +39,15 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     >>> t = np.linspace(0, 1, 200)
     >>> rows = np.c_[t, 2 * t, -t]
     >>> rows[7, 1] = np.nan
-    >>> filled = Imputer("Linear", rounds=5, random_state=0).fit_transform(rows)
+    >>> filled = Imputer("Linear", random_state=0).fit_transform(rows)
     >>> bool(abs(filled[7, 1] - 2 * t[7]) < 0.2), bool(filled[8, 0] == rows[8, 0])
     (True, True)
     """
 
-    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Masked"
+    variant: Annotated[
+        Variant | str | None, "the autoencoder: a Variant, or its name; None: Masked with one learned scale per column"
+    ] = None
+    usual: ClassVar[Mapping[str, Variant | str]] = dict.fromkeys(("table", "series", "image"), FILLING)
     restores: ClassVar[bool] = True
     judges: ClassVar[bool] = True
     measure: ClassVar[str] = (
@@ -50,7 +55,18 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         "category"
     )
 
-    rounds: Annotated[Natural, "further trips that see the guesses of the trip before"] = 0
+    rounds: Annotated[
+        Natural | None,
+        "further trips that see the guesses of the trip before; None: none where training hides values, else 5",
+    ] = None
+
+    @property
+    def trips(self) -> int:
+        """How often a row goes through the fitted autoencoder."""
+        if self.rounds is not None:
+            return self.rounds + 1
+        hides = getattr(self._variant().corruption(self.preparation_.schema_), "hides", False)
+        return 1 if hides else TRIPS
 
     def transform(self, X: Any) -> Any:
         """``X`` with every missing value filled in, of the type of ``X``."""
@@ -63,7 +79,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         return self.transform(batch)
 
     def _fill(self, x: Tensor) -> Tensor:
-        *_, filled = _trips(self.autoencoder_, self.preparation_.schema_, x, self.rounds + 1)
+        *_, filled = _trips(self.autoencoder_, self.preparation_.schema_, x, self.trips)
         return filled
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:

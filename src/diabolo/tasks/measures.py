@@ -64,8 +64,15 @@ def _range(column: Column) -> tuple[float, float]:
     if column.kind == "count" and not column.given:
         return column.low, column.high
     if column.kind == "number" and not column.given and column.part in ("value", "elapsed"):
-        return (column.low - column.center) / column.scale, (column.high - column.center) / column.scale
+        return _bound(column, column.low, math.inf), _bound(column, column.high, -math.inf)
     return -math.inf, math.inf
+
+
+def _bound(column: Column, end: float, inward: float) -> float:
+    """An end of the range as prepared rows hold it, which is not beyond the end once it is rounded and back again."""
+    told = np.float32((end - column.center) / column.scale)
+    back = float(told) * column.scale + column.center
+    return float(np.nextafter(told, np.float32(inward)) if (back > end) == (inward < 0) and back != end else told)
 
 
 def told_apart(real: Float[np.ndarray, "n d"], new: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n"]:

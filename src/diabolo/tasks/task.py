@@ -63,7 +63,9 @@ class Task(Params, ABC):
     ] = ()
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
-    usual: ClassVar[Mapping[str, str]] = {}  # the variant for each kind of rows, where ``variant`` may be None
+    usual: ClassVar[
+        Mapping[str, Variant | str]
+    ] = {}  # the variant for each kind of rows, where ``variant`` may be None
     by_distance: ClassVar[bool] = False  # whether it matters how far rows lie apart: see ``preparation.units``
     compresses: ClassVar[bool] = True  # whether what is said of rows rests on how they are restored from few numbers
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
@@ -394,13 +396,13 @@ class Task(Params, ABC):
         return self.fields_.given_back(self.preparation_.inverse_transform(x, like=blank))
 
     def stand_in(self, name: str) -> Params | None:
-        return resolve(self.usual["table"]) if name == "variant" else super().stand_in(name)
+        return clone(resolve(self.usual["table"])) if name == "variant" else super().stand_in(name)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters; ``variant__latent`` works also where the variant was given by name, or not at all."""
         nested = {key.partition("__")[0] for key in params if "__" in key}
         if "variant" in nested:
-            params["variant"] = resolve(params.get("variant", self.variant) or self.usual["table"])
+            params["variant"] = resolve(params.get("variant", self.variant) or clone(resolve(self.usual["table"])))
         if "trainer" in nested:
             params["trainer"] = params.get("trainer", self.trainer) or Trainer()
         return super().set_params(**params)
