@@ -12,6 +12,7 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
+from inspect import isabstract
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Self, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
@@ -87,7 +88,7 @@ class Params(BaseEstimator):
 
     def stand_in(self, name: str) -> Params | None:
         """A hook: what ``name.parameter`` sets where ``name`` is None; by default the first kind that is allowed."""
-        return next((each() for each in _params_in(self.parameters()[name].hint)), None)
+        return next((each() for each in _params_in(self.parameters()[name].hint) if not isabstract(each)), None)
 
     def to_dict(self) -> dict[str, Any]:
         """The class name and every parameter, as JSON can hold them."""
