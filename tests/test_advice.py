@@ -184,7 +184,7 @@ def test_straight_rows_are() -> None:
 def test_every_aim_of_a_small_table(aim: str) -> None:
     steps: list[str] = []
     told = choose(load_iris().data, aim, on_step=steps.append)
-    assert 0 < len(steps) <= advice.steps(aim)
+    assert 0 < len(steps) <= advice.STEPS
     words = shlex.split(told.command("my data.csv"))
     assert words[:6] == ["diabolo", "fit", aim, "my data.csv", "-o", "my data.diabolo"]
     assert repr(chosen(aim, words[7::2], seed=0).variant) == repr(told.variant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from diabolo import Imputer, Trainer
+from diabolo import Imputer, Trainer, load
 from diabolo.checks.tasks import made_up
-from diabolo.variants import VAE, Masked
+from diabolo.variants import VAE, Linear, Masked
 
 
 def related(count: int, seed: int = 0) -> np.ndarray:
@@ -76,6 +77,17 @@ def test_run_completes_a_batch() -> None:
     said = Imputer("Linear", random_state=0).fit(made_up()).run(batch)
     assert isinstance(said, pa.RecordBatch) and said.schema == batch.schema
     assert batch["heat"].null_count and not said["heat"].null_count
+
+
+def test_as_many_trips_are_made_as_fill_held_out_rows_best(tmp_path: Path) -> None:
+    dice = np.random.default_rng(0)
+    t = dice.normal(size=(600, 1))
+    alike, noise = t @ np.ones((1, 8)) + 0.1 * dice.normal(size=(600, 8)), dice.normal(size=(600, 8))
+    again, once = (Imputer(Linear(latent=1), random_state=0).fit(rows) for rows in (alike, noise))
+    assert again.trips_ > 1 and once.trips_ == 1
+    assert Imputer("Linear", rounds=2, random_state=0).fit(noise).trips_ == 3
+    again.save(tmp_path / "m.diabolo")
+    assert load(tmp_path / "m.diabolo").trips_ == again.trips_
 
 
 def test_rounds_see_the_guesses_of_the_round_before() -> None:

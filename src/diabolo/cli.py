@@ -358,7 +358,7 @@ def choose(
     from diabolo import advice
 
     source = open_data(data, format)
-    with Talk(quiet).progress("Racing", advice.steps(aim)) as step:
+    with Talk(quiet).progress("Racing", advice.STEPS) as step:
         told = advice.choose(source, aim, want=want, seed=seed, on_step=lambda now: step(1, now))
     if as_json:
         emit({**told.to_dict(), "command": told.command(data)})

@@ -21,6 +21,7 @@ from diabolo.tasks import TASKS
 __all__ = ["FEWEST", "Advice", "Candidate", "Look", "Racer", "candidates", "choose", "raced"]
 
 FEWEST = 30  # rows that a race can be run on
+STEPS = 5 * FOLDS  # fits that a race takes at most
 
 
 def choose(
@@ -63,11 +64,6 @@ def choose(
     field = [each for each in chosen if can_race(each, aim)]
     racers = raced(rows, look, aim, field, seed, on_step) if field[0] is chosen[0] else []
     return Advice.of(look, aim, want, chosen, racers)
-
-
-def steps(aim: str) -> int:
-    """At most how many fits a race takes."""
-    return FOLDS * (5 + 2 * (aim == "impute"))
 
 
 def _look(source: Any, rows: Rows, total: int) -> Look:

@@ -58,15 +58,14 @@ def candidates(look: Look, aim: str, want: str | None = None) -> list[Candidate]
     >>> [each.name for each in candidates(few, "detect")]
     ['Linear', 'Masked', 'Denoising']
     """
-    settings: list[dict[str, Any]] = [{}, {"rounds": 0}] if aim == "impute" else [{}]  # PCA may lose by more trips
-    linear = [Candidate(Linear(latent=look.width), _for_linear(look), each) for each in settings]
+    linear = Candidate(Linear(latent=look.width), _for_linear(look))
     first, *others = _usual(look, aim)
     if want is not None:
         first, others = _wanted(look, want), [first, *others]
     distinct = [first, *(each for each in others if each.name != first.name)][:3]
-    if linear[0].reasons and want is None:
-        return [*linear, *distinct[:2]]
-    return [distinct[0], *linear, *distinct[1:]]
+    if linear.reasons and want is None:
+        return [linear, *distinct[:2]]
+    return [distinct[0], linear, *distinct[1:]]
 
 
 def _for_linear(look: Look) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def report(imputer: Imputer, seen: Seen, source: Source) -> Page:
         model.training(imputer),
         model.diagnosis(seen),
         model.columns(seen),
-        model.card(imputer, _limits(completion), {"Trips": str(imputer.trips)}),
+        model.card(imputer, _limits(completion), {"Trips": str(imputer.trips_)}),
     ]
     headline = _headline(completion)
     return Page(f"{headline} – {seen.name}", headline, _lead(completion), [each for each in sections if each])

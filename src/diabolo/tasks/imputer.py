@@ -13,13 +13,13 @@ from torch import Tensor
 from diabolo.autoencoder import Autoencoder
 from diabolo.batches import Batches
 from diabolo.params import Natural
-from diabolo.randomness import uniform_like
+from diabolo.randomness import seeded, uniform_like
 from diabolo.schema import Schema
 from diabolo.tasks.measures import learned, missed, within
-from diabolo.tasks.task import Task
+from diabolo.tasks.task import TRIALS, Task
 from diabolo.variants import Masked, Variant
 
-TRIPS = 6  # through an autoencoder that does not know of gaps; the linear one is given the best of them
+TRIPS = 6  # at most, of which the best is taken: an autoencoder that does not know of gaps may gain from more
 FILLING = Masked(scale="learned")  # a scale per value forgives the network what is hard to fill
 HIDDEN = 0.2  # share of the values that are hidden to see how well they are filled
 
@@ -28,8 +28,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     """Fill each missing value with the autoencoder's best guess given the row's other values.
 
     The first guess comes from the observed values alone; each of ``rounds`` further trips shows the autoencoder the
-    completed row (pseudo-Gibbs, Rezende et al., 2014, arXiv:1401.4082), which helps those that were not trained to tell
-    hidden values from others. Observed values are returned untouched, and so
+    completed row (pseudo-Gibbs, Rezende et al., 2014, arXiv:1401.4082), which may help those that were not trained to
+    tell hidden values from others. Observed values are returned untouched, and so
     are gaps in given columns: these are not learned.
 
     Examples
@@ -57,16 +57,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
 
     rounds: Annotated[
         Natural | None,
-        "further trips that see the guesses of the trip before; None: none where training hides values, else 5",
+        "further trips that see the guesses of the trip before; None: as many, up to 5, as fill held-out rows best",
     ] = None
-
-    @property
-    def trips(self) -> int:
-        """How often a row goes through the fitted autoencoder."""
-        if self.rounds is not None:
-            return self.rounds + 1
-        hides = getattr(self._variant().corruption(self.preparation_.schema_), "hides", False)
-        return 1 if hides else TRIPS
 
     def transform(self, X: Any) -> Any:
         """``X`` with every missing value filled in, of the type of ``X``."""
@@ -79,28 +71,40 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         return self.transform(batch)
 
     def _fill(self, x: Tensor) -> Tensor:
-        *_, filled = _trips(self.autoencoder_, self.preparation_.schema_, x, self.trips)
+        *_, filled = _trips(self.autoencoder_, self.preparation_.schema_, x, self.trips_)
         return filled
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
-        """Nothing beyond the autoencoder is needed to fill gaps."""
+        """Learn ``trips_``, how often a row goes through the autoencoder."""
+        self.trips_ = TRIPS if self.rounds is None else self.rounds + 1
+        if self.rounds is None:
+            with seeded(self.seed_), torch.inference_mode():
+                costs = self._tried(self.autoencoder_, *self._hidden(next(held_out.ordered(TRIALS)).x))
+            self.trips_ = 1 + min(range(TRIPS), key=lambda trip: float(costs[trip].mean()))
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        schema = self.preparation_.schema_
-        holes = torch.where((uniform_like(x) < HIDDEN) & learned(schema, x), torch.nan, x)
-        hidden = holes.isnan() & ~x.isnan()
-        linear = [missed(schema, x, filled, hidden) for filled in _trips(self.linear_, schema, holes, TRIPS)]
-        best = min(linear, key=lambda costs: float(costs.mean()))
-        return missed(schema, x, self._fill(holes), hidden), best
+        given = self._hidden(x)
+        linear = min(self._tried(self.linear_, *given), key=lambda costs: float(costs.mean()))
+        return self._tried(self.autoencoder_, *given, self.trips_)[-1], linear
+
+    def _hidden(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows, and the same with some values hidden."""
+        hidden = (uniform_like(x) < HIDDEN) & learned(self.preparation_.schema_, x)
+        return x, torch.where(hidden, torch.nan, x)
+
+    def _tried(self, autoencoder: Autoencoder, x: Tensor, holes: Tensor, trips: int = TRIPS) -> list[Tensor]:
+        """What the hidden values of each row cost after each trip."""
+        schema, hidden = self.preparation_.schema_, holes.isnan() & ~x.isnan()
+        return [missed(schema, x, filled, hidden) for filled in _trips(autoencoder, schema, holes, trips)]
 
     def _verdict(self, x: Tensor) -> Tensor:
         return self._fill(x).double().nan_to_num(0.0).flatten(1).sum(1)  # a given value that is missing stays so
 
     def _state(self) -> dict[str, Tensor]:
-        return {}
+        return {"trips": torch.tensor(self.trips_)}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing was kept."""
+        self.trips_ = int(state["trips"])
 
 
 def _trips(autoencoder: Autoencoder, schema: Schema, x: Tensor, count: int) -> Iterator[Tensor]:
