@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -75,12 +76,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         return filled
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
-        """Learn ``trips_``, how often a row goes through the autoencoder."""
+        """Learn ``trips_``, how often a row goes through the autoencoder: once, unless more clearly fill better."""
         self.trips_ = TRIPS if self.rounds is None else self.rounds + 1
         if self.rounds is None:
             with seeded(self.seed_), torch.inference_mode():
                 costs = self._tried(self.autoencoder_, *self._hidden(next(held_out.ordered(TRIALS)).x))
-            self.trips_ = 1 + min(range(TRIPS), key=lambda trip: float(costs[trip].mean()))
+            best = min(range(TRIPS), key=lambda trip: float(costs[trip].mean()))
+            gain = costs[0] - costs[best]
+            self.trips_ = 1 + best if gain.mean() > 2 * gain.std(correction=0) / math.sqrt(len(gain)) else 1
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
         given = self._hidden(x)
