@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from diabolo.autoencoder import Autoencoder, Penalty, Reconstruction
 from diabolo.bottlenecks.quantised import added_up
+from diabolo.schedules import Anneal, annealed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -56,20 +57,21 @@ class Gate(Penalty):
     """What teaches the gates of ``Gated`` (Rajamanoharan et al., 2024, arXiv:2404.16014), per row (n,).
 
     ``weight * sum_j relu(h_j) + nll(relu(h))``: few gates are open, and what is behind the open ones reconstructs the
-    row. The decoder is held fixed in it. Runs the encoder and the decoder a second time.
+    row. The decoder is held fixed in it; ``weight`` is a number or an ``Anneal``. Runs the encoder and the decoder a
+    second time.
     """
 
     name = "gate"
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, weight: float | Anneal) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight = annealed(weight)
 
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
         opened = autoencoder.encoder(trip.seen, trip.given).relu()
         fixed = {name: each.detach() for name, each in autoencoder.decoder.named_parameters()}
         output = functional_call(autoencoder.decoder, fixed, (opened, trip.given))
-        return self.weight * opened.flatten(1).sum(1) + _judged(autoencoder, output, trip)
+        return self.weight() * opened.flatten(1).sum(1) + _judged(autoencoder, output, trip)
 
 
 class Prefixes(Penalty):

@@ -25,7 +25,8 @@ from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
 from diabolo.bottlenecks import Plain, sparse
 from diabolo.likelihoods import Columnwise, Scale
 from diabolo.networks import Decoder, Encoder
-from diabolo.params import Count, NonNegative
+from diabolo.params import Count, Fraction, NonNegative
+from diabolo.schedules import Anneal
 from diabolo.schema import Schema
 from diabolo.variants.variant import Variant, cells
 
@@ -101,12 +102,13 @@ class GatedDictionary(Atoms):
     """
 
     weight: Annotated[NonNegative, "nats per unit of an open gate"] = 2.0
+    warmup: Annotated[Fraction, "share of the training in which this price rises, so that fewer atoms die early"] = 0.3
 
     def bottleneck(self, width: int) -> Bottleneck:
         return sparse.Gated(self.latent)
 
     def penalties(self) -> list[Penalty]:
-        return [penalties.Gate(self.weight)]
+        return [penalties.Gate(Anneal(0.0, self.weight, self.warmup))]
 
 
 class TopKDictionary(Atoms):
