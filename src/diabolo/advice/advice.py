@@ -74,8 +74,6 @@ class Advice:
         for name in self.variant.parameters():
             if getattr(self.variant, name) != getattr(usual, name):
                 words += ["-p", f"variant.{name}={getattr(self.variant, name)}"]
-        for name, value in self.chosen.settings.items():
-            words += ["-p", f"{name}={value}"]
         return shlex.join(words)
 
     def table(self) -> list[tuple[str, ...]]:

@@ -91,8 +91,8 @@ def can_race(candidate: Candidate, aim: str) -> bool:
 
 def made(aim: str, candidate: Candidate, seed: int | None = None, *, short: bool = True) -> Task:
     """The task with the candidate's variant, trained as in a race or, if not ``short``, as usual."""
-    settings: dict[str, Any] = {"variant": candidate.variant, "random_state": seed, **candidate.settings}
-    return TASKS[aim](**settings, trainer=Trainer(epochs=EPOCHS, batch_size=BATCH) if short else None)
+    trainer = Trainer(epochs=EPOCHS, batch_size=BATCH) if short else None
+    return TASKS[aim](variant=candidate.variant, random_state=seed, trainer=trainer)
 
 
 def apart(costs: np.ndarray, base: np.ndarray) -> tuple[float, float]:
@@ -108,10 +108,9 @@ def apart(costs: np.ndarray, base: np.ndarray) -> tuple[float, float]:
 
 def _beside(first: Task, candidates: Sequence[Candidate]) -> list[Candidate]:
     """PCA as wide as a fit of the first candidate puts it beside, unless it is among the candidates."""
-    linear, width = [each for each in candidates if each.linear], first.comparison_["width"]
-    if any(each.variant.latent == width for each in linear):
-        return []
-    return [Candidate(of_width(width), (), each.settings) for each in linear]
+    width = first.comparison_["width"]
+    there = any(each.linear and each.variant.latent == width for each in candidates)
+    return [] if there else [Candidate(of_width(width))]
 
 
 def _judged(task: Task, held_out: Rows) -> np.ndarray:

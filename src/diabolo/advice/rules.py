@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from diabolo.advice.look import Look
 from diabolo.variants import (
@@ -32,11 +30,10 @@ WIDE, MANY = 100, 5_000  # columns and rows from which a dictionary pays
 
 @dataclass(frozen=True)
 class Candidate:
-    """A variant, with what else the task should be given for it, and the reasons to take it."""
+    """A variant, and the reasons to take it."""
 
     variant: Variant
     reasons: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -48,7 +45,7 @@ class Candidate:
         return isinstance(self.variant, Linear)
 
     def __str__(self) -> str:
-        return " ".join([repr(self.variant), *(f"{name}={value}" for name, value in self.settings.items())])
+        return repr(self.variant)
 
 
 def candidates(look: Look, aim: str, want: str | None = None) -> list[Candidate]:

@@ -30,8 +30,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
 
     The first guess comes from the observed values alone; each of ``rounds`` further trips shows the autoencoder the
     completed row (pseudo-Gibbs, Rezende et al., 2014, arXiv:1401.4082), which may help those that were not trained to
-    tell hidden values from others. Observed values are returned untouched, and so
-    are gaps in given columns: these are not learned.
+    tell hidden values from others. Observed values are returned untouched, and so are gaps in given columns: these are
+    not learned.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
 
     rounds: Annotated[
         Natural | None,
-        "further trips that see the guesses of the trip before; None: as many, up to 5, as fill held-out rows best",
+        "further trips that see the guesses of the trip before; None: up to 5, if held-out rows are filled better",
     ] = None
 
     def transform(self, X: Any) -> Any:

@@ -63,9 +63,7 @@ class Task(Params, ABC):
     ] = ()
     validation: Annotated[Fraction, "share of rows held out to stop training and to calibrate"] = 0.2
     random_state: Annotated[Seed, "seed of everything random; None draws a fresh one"] = None
-    usual: ClassVar[
-        Mapping[str, Variant | str]
-    ] = {}  # the variant for each kind of rows, where ``variant`` may be None
+    usual: ClassVar[Mapping[str, Variant | str]] = {}  # by the kind of rows, where ``variant`` may be None
     by_distance: ClassVar[bool] = False  # whether it matters how far rows lie apart: see ``preparation.units``
     compresses: ClassVar[bool] = True  # whether what is said of rows rests on how they are restored from few numbers
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
