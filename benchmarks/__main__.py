@@ -36,7 +36,7 @@ PARTS = (
 USUAL = PARTS[:-4]  # pictures and generation take long, Pythae is no dependency: they run when they are named
 SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 DENSE = generation.Plan()
-CONVOLUTIONAL = generation.Plan("convolutional", test=2000)
+CONVOLUTIONAL = generation.Plan("convolutional", epochs=100, test=2000)
 GAPS, TABLED = 0.3, 2500  # share of hidden values, rows of a table in which they are filled
 LONG = 8  # epochs over all 60,000 images
 ROWS = 1000  # images of a class, and test images, where one class is normal
@@ -112,7 +112,7 @@ def generation_part(seeds: int) -> str:
 
 def convolutional_part(seeds: int) -> str:
     """The same with convolutions."""
-    return _generated("Generation with convolutions", "VAE,LadderVAE", CONVOLUTIONAL, seeds)
+    return _generated("Generation with convolutions", "FlowPrior,LadderVAE,VAE", CONVOLUTIONAL, seeds)
 
 
 def _generated(name: str, variants: str, plan: generation.Plan, seeds: int) -> str:
