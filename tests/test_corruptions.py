@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diabolo.corruptions import GaussianNoise, Hide, HideEnd, HidePatches, SaltPepper, SwapRows, Warp
+from diabolo.corruptions import (
+    Cover,
+    GaussianNoise,
+    Hide,
+    HideEnd,
+    HidePatches,
+    Relight,
+    SaltPepper,
+    SwapRows,
+    Views,
+    Warp,
+)
+from diabolo.corruptions.views import boxes
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.randomness import seeded, shard
 from diabolo.schema import Column, Schema, numbers
@@ -47,6 +59,8 @@ EVERY: dict[str, Callable[[Schema], nn.Module]] = {
     "HidePatches": lambda schema: HidePatches(0.3, 4),
     "SwapRows": lambda schema: SwapRows(0.3),
 }
+VIEWS: dict[str, Callable[[Schema], nn.Module]] = {"Warp": Warp, "Relight": Relight, "Cover": Cover, "Views": Views}
+PIXELS = Schema(MIXED.columns, "image", (8, 6))
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -82,9 +96,9 @@ def test_values_stay_possible(name: str) -> None:
     assert (corrupted[:, 3] >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["GaussianNoise", "SaltPepper", "Hide", "HidePatches", "Warp"])
+@pytest.mark.parametrize("name", ["GaussianNoise", "SaltPepper", "Hide", "HidePatches", *VIEWS])
 def test_two_processes_draw_what_one_would(name: str) -> None:
-    corruption, x, halves = (EVERY | {"Warp": Warp})[name](IMAGE), images(10), []
+    corruption, x, halves = (EVERY | VIEWS)[name](IMAGE), images(10), []
     with seeded(7):
         whole = corruption(x)
     for start in (0, 5):
@@ -226,10 +240,76 @@ class TestWarp:
             Warp(MIXED)
 
 
+class TestRelight:
+    def test_stays_within_the_limits_and_keeps_the_order_of_values(self) -> None:
+        x = torch.linspace(-3.0, 10.0, 48).expand(40, 4, 48).reshape(40, 4, 8, 6).clone()
+        seen = Relight(PIXELS)(x)
+        assert -3.0 <= seen[:, 0].min() and seen[:, 0].max() <= 10.0
+        assert (seen[:, 0].flatten(1).diff(dim=1) >= -1e-5).all()
+        assert torch.equal(seen[:, 1:3], x[:, 1:3])  # categories and booleans
+
+    def test_black_stays_black_and_no_two_rows_are_lit_alike(self) -> None:
+        x = torch.full((30, 4, 8, 6), -3.0)
+        torch.testing.assert_close(Relight(PIXELS)(x)[:, 0], x[:, 0])
+        x += 6.0
+        assert len(Relight(PIXELS)(x)[:, 0, 0, 0].unique()) == 30
+
+    def test_goes_as_far_as_it_says(self) -> None:
+        grey = torch.zeros(4000, 1, 4)  # half way between limits that are not known, 3 deviations to either side
+        seen = (Relight(numbers(1, "series", (4,)), 0.1)(grey) + 3) / 6
+        assert 0.41 < seen.min() < 0.43 and 0.57 < seen.max() < 0.59  # (0.5 x 0.9)^1.105, (0.5 x 1.1)^0.905
+
+    def test_without_strength_there_is_no_change(self) -> None:
+        x = images(3).clamp(-3, 3)
+        torch.testing.assert_close(Relight(IMAGE, 0.0)(x), x)
+
+
+class TestCover:
+    def test_covers_one_box_with_one_value_of_each_column(self) -> None:
+        x = images(200)
+        changed = Cover(IMAGE, 0.9)(x)
+        touched = changed != x
+        assert torch.equal(touched[:, 0], touched[:, 1])
+        rows, columns = touched[:, 0].any(2), touched[:, 0].any(1)
+        assert torch.equal(touched[:, 0], rows[:, :, None] & columns[:, None, :])
+        assert all(len(one[hit].unique()) <= 1 for one, hit in zip(changed[:, 0], touched[:, 0], strict=True))
+
+    def test_is_as_large_as_it_says(self) -> None:
+        shares = boxes(torch.empty(4000, 1, 100), 0.5).float().mean((1, 2))
+        assert shares.max() <= 0.5
+        assert shares.mean().item() == pytest.approx(0.25 - 1 / 48, abs=0.005)  # of a side s, s^2 / 4 hangs over
+
+    def test_values_stay_possible_and_missing_ones_missing(self) -> None:
+        x = torch.ones(200, 4, 8, 6)
+        x[:, 3, 0] = torch.nan
+        covered = Cover(PIXELS, 1.0)(x)
+        assert torch.equal(covered[:, 1], x[:, 1])
+        assert torch.isin(covered[:, 2], torch.tensor([0.0, 1.0])).all()
+        assert covered[:, 3, 0].isnan().all()
+        assert torch.equal(covered[:, 3, 1:], covered[:, 3, 1:].round()) and covered[:, 3, 1:].max() <= 60
+
+
+class TestViews:
+    def test_is_its_parts_one_after_the_other(self) -> None:
+        x = images(6)
+        with seeded(3):
+            whole = Views(IMAGE, 0.2)(x)
+        with seeded(3):
+            for part in (Relight(IMAGE, 1.0), Warp(IMAGE, 0.2), Cover(IMAGE, 0.3), GaussianNoise(IMAGE, 0.3)):
+                x = part(x)
+        torch.testing.assert_close(whole, x)
+
+    def test_takes_any_strength(self) -> None:
+        assert Views(IMAGE, 1.0)(images(3)).isfinite().all()
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: Warp(IMAGE, -0.1),
+        lambda: Relight(IMAGE, -0.1),
+        lambda: Cover(IMAGE, 1.1),
+        lambda: Views(IMAGE, -0.1),
         lambda: GaussianNoise(IMAGE, -0.1),
         lambda: SaltPepper(IMAGE, 1.5),
         lambda: Hide(float("nan")),
@@ -244,7 +324,7 @@ def test_impossible_parameters_are_refused(make: Callable[[], nn.Module]) -> Non
 
 
 def test_parts_say_what_they_do() -> None:
-    parts = [*(make(IMAGE) for make in EVERY.values()), HideEnd(3), Warp(IMAGE)]
+    parts = [*(make(IMAGE) for make in EVERY.values()), HideEnd(3), Warp(IMAGE), Relight(IMAGE), Cover(IMAGE)]
     assert [repr(part) for part in parts] == [
         "GaussianNoise(scale=0.3)",
         "SaltPepper(share=0.3)",
@@ -253,4 +333,6 @@ def test_parts_say_what_they_do() -> None:
         "SwapRows(share=0.3)",
         "HideEnd(steps=3)",
         "Warp(strength=0.3)",
+        "Relight(strength=1.0)",
+        "Cover(largest=0.3)",
     ]

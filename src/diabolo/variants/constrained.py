@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diabolo import linear, penalties
 from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
 from diabolo.bottlenecks import Plain, TopK
-from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows, Warp
+from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows, Views, Warp
 from diabolo.likelihoods import Columnwise, Scale
 from diabolo.networks import Decoder, Encoder
 from diabolo.networks.dense import Sum
@@ -45,14 +45,18 @@ TINY = 1e-12
 GATHERED = 20_000  # rows whose codes the first centres are found among
 STARTS = 10  # of k-means, of which the best is taken
 SMALL = 1e-2  # of the weights of a network that starts as next to nothing
-Noise = Literal["gaussian", "salt_pepper", "swap", "hide", "warp"]
-NOISES = "normal noise, extremes, other rows' values, missing values, or a bend (of tables: other rows' values)"
+Noise = Literal["gaussian", "salt_pepper", "swap", "hide", "warp", "views"]
+NOISES = (
+    "normal noise, extremes, other rows' values, missing values, a bend, or one in other light, partly covered and "
+    "noisy (of tables both: other rows' values)"
+)
 OF_COLUMNS: dict[str, Callable[[Schema, float], nn.Module]] = {
     "gaussian": GaussianNoise,
     "salt_pepper": SaltPepper,
     "warp": Warp,
+    "views": Views,
 }
-STRENGTHS = "standard deviations of normal noise, share of the values replaced, or how far a bend goes"
+STRENGTHS = "standard deviations of normal noise, share of the values replaced, or how far a bend or a view goes"
 
 
 class Linear(Variant):
@@ -119,7 +123,7 @@ class Denoising(Deep):
     def corruption(self, schema: Schema) -> nn.Module:
         if self.noise == "hide":
             return Hide(self.strength)
-        if self.noise == "swap" or (self.noise == "warp" and not schema.grid):
+        if self.noise == "swap" or (self.noise in ("warp", "views") and not schema.grid):
             return SwapRows(self.strength)
         return OF_COLUMNS[self.noise](schema, self.strength)
 

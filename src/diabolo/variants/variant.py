@@ -14,7 +14,7 @@ from diabolo.autoencoder import Autoencoder, Bottleneck, Bound, Penalty
 from diabolo.ensemble import Ensemble
 from diabolo.likelihoods import Columnwise, Scale, fitting
 from diabolo.networks import Decoder, Encoder, Given, Layers, mirror
-from diabolo.networks.dense import Activation, Network
+from diabolo.networks.dense import Activation, Network, Normalisation
 from diabolo.params import Count, Fraction, Params
 from diabolo.schema import Schema
 
@@ -130,6 +130,9 @@ class Deep(Variant, ABC):
         "plain"
     )
     activation: Annotated[Activation, "what stands between the layers; gdn divides each by the others"] = "silu"
+    normalisation: Annotated[
+        Normalisation, "layer: the numbers of a hidden layer brought to mean 0 and deviation 1"
+    ] = "none"
     dropout: Annotated[Fraction, "share of hidden units that are switched off in training, drawn for each row"] = 0.0
     members: Annotated[Count, "networks trained side by side as one batched network; their errors are averaged"] = 1
 
@@ -143,7 +146,7 @@ class Deep(Variant, ABC):
     ) -> tuple[Encoder, Decoder]:
         """Dense layers for tables, convolutions or patches for series and images."""
         sizes = (bottleneck.width, bottleneck.latent, likelihood.width)
-        layers = Layers(self.activation, self.dropout, tied=self.tied, network=self.network)
+        layers = Layers(self.activation, self.dropout, self.normalisation, tied=self.tied, network=self.network)
         return mirror(schema, self.hidden, *sizes, grid=bottleneck.grid, flags=flags, layers=layers)
 
 
