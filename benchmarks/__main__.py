@@ -27,6 +27,7 @@ from benchmarks import (
     representation,
     speed,
 )
+from diabolo import Trainer
 
 PLACE = Path(__file__).with_name("RESULTS.md")
 PARTS = (
@@ -38,7 +39,6 @@ SHOWN = ("diabolo", "torch", "numpy", "scikit-learn", "pyarrow", "pyod")
 DENSE = generation.Plan()
 CONVOLUTIONAL = generation.Plan("convolutional", epochs=100, test=2000)
 GAPS, TABLED = 0.3, 2500  # share of hidden values, rows of a table in which they are filled
-LONG = 8  # epochs over all 60,000 images
 ROWS = 1000  # images of a class, and test images, where one class is normal
 NOTES = {
     "clean": "Trained on normal rows only: AUROC / average precision in %",
@@ -89,9 +89,12 @@ def images_part() -> str:
 
 def pictures_part(seeds: int) -> str:
     """The tables of codes and clusters of images."""
-    told = f"Mean and spread over {seeds} seeds. Small images: 60 epochs. Large sets: all images, {LONG} epochs."
-    small = table("Images of 8 x 8, in %", pictures.table(["digits"], 60, range(seeds)))
-    large = table("All images of 28 x 28, in %", pictures.table(["mnist", "fashion"], LONG, range(seeds)))
+    told = (
+        f"Mean and spread over {seeds} seeds, one thread. Small images: the usual {Trainer().epochs} epochs. "
+        f"Large sets: all images, {pictures.LONG.epochs} epochs, batches of {pictures.LONG.batch_size}, in bf16."
+    )
+    small = table("Images of 8 x 8, in %", pictures.table(["digits"], range(seeds)))
+    large = table("All images of 28 x 28, in %", pictures.table(["mnist", "fashion"], range(seeds)))
     return "\n\n".join([heading("Pictures"), told, small, large])
 
 

@@ -265,14 +265,14 @@ class TestRelight:
 
 
 class TestCover:
-    def test_covers_one_box_with_one_value_of_each_column(self) -> None:
-        x = images(200)
-        changed = Cover(IMAGE, 0.9)(x)
-        touched = changed != x
+    def test_covers_one_box_with_the_mean(self) -> None:
+        x = images(200) + 10
+        covered = Cover(IMAGE, 0.9)(x)
+        touched = covered != x
+        assert (covered[touched] == 0).all() and touched.flatten(1).any(1).float().mean() > 0.8
         assert torch.equal(touched[:, 0], touched[:, 1])
         rows, columns = touched[:, 0].any(2), touched[:, 0].any(1)
         assert torch.equal(touched[:, 0], rows[:, :, None] & columns[:, None, :])
-        assert all(len(one[hit].unique()) <= 1 for one, hit in zip(changed[:, 0], touched[:, 0], strict=True))
 
     def test_is_as_large_as_it_says(self) -> None:
         shares = boxes(torch.empty(4000, 1, 100), 0.5).float().mean((1, 2))
@@ -283,10 +283,9 @@ class TestCover:
         x = torch.ones(200, 4, 8, 6)
         x[:, 3, 0] = torch.nan
         covered = Cover(PIXELS, 1.0)(x)
-        assert torch.equal(covered[:, 1], x[:, 1])
-        assert torch.isin(covered[:, 2], torch.tensor([0.0, 1.0])).all()
+        assert torch.equal(covered[:, 1:3], x[:, 1:3])  # categories and booleans
         assert covered[:, 3, 0].isnan().all()
-        assert torch.equal(covered[:, 3, 1:], covered[:, 3, 1:].round()) and covered[:, 3, 1:].max() <= 60
+        assert covered[:, 3, 1:].unique().tolist() == [1.0, 6.0]  # e^2 - 1 = 6.39
 
 
 class TestViews:
@@ -295,7 +294,7 @@ class TestViews:
         with seeded(3):
             whole = Views(IMAGE, 0.2)(x)
         with seeded(3):
-            for part in (Relight(IMAGE, 1.0), Warp(IMAGE, 0.2), Cover(IMAGE, 0.3), GaussianNoise(IMAGE, 0.3)):
+            for part in (Relight(IMAGE, 0.4), Warp(IMAGE, 0.2), Cover(IMAGE, 0.2), GaussianNoise(IMAGE, 0.1)):
                 x = part(x)
         torch.testing.assert_close(whole, x)
 

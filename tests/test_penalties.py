@@ -224,6 +224,17 @@ def test_contrast_is_lower_where_views_are_alike(by: str, rows: Tensor) -> None:
     assert prices[0].mean() < prices[1].mean()
 
 
+def test_pairs_are_another_price_on_numbers_of_their_own() -> None:
+    autoencoder = model(numbers(4), Plain(LATENT))
+    autoencoder.corruption = Hide(0.0)  # so that both copies are the row itself, whatever is drawn
+    trip = autoencoder(torch.randn(32, 4))
+    both = Contrast(LATENT, weight=3.0, by="information", pairs=2.0, temperature=0.3)
+    groups, pairs = Contrast(LATENT, weight=3.0, by="information"), Contrast(LATENT, weight=2.0, temperature=0.3)
+    for one, projection in zip((groups, pairs), both.projections, strict=True):
+        one.projections[0].load_state_dict(projection.state_dict())
+    torch.testing.assert_close(both(autoencoder, trip), groups(autoencoder, trip) + pairs(autoencoder, trip))
+
+
 def test_contrast_needs_a_corruption(rows: Tensor) -> None:
     autoencoder = model(numbers(4), Plain(LATENT))
     with pytest.raises(InvalidParameter, match="corruption"):

@@ -13,7 +13,7 @@ from diabolo.corruptions.limits import at_least_zero, extremes, one_per_column
 from diabolo.corruptions.noise import GaussianNoise
 from diabolo.errors import InvalidParameter
 from diabolo.randomness import uniform_like
-from diabolo.schema import Schema
+from diabolo.schema import Column, Schema
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REACHES = (1 / 3, 1 / 3, 0.5, 0.5, math.radians(50), 2 / 3)
 IN_TIME = (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # those of them that a series knows
 # Per unit of a view's strength: how far the light changes, the side of what is covered, deviations of noise.
-LIT, COVERED, NOISY = 5.0, 1.5, 1.5
+LIT, COVERED, NOISY = 2.0, 1.0, 0.5
 TINY = 1e-12
 
 
@@ -118,36 +118,30 @@ class Relight(nn.Module):
 
 
 class Cover(nn.Module):
-    """Cover a box of each image, or a stretch of each series, with one value (Zhong et al., 2020, arXiv:1708.04896).
+    """Cover a box of each image, or a stretch of each series, with the mean (DeVries & Taylor, 2017, arXiv:1708.04552).
 
-    The sides are uniform from 0 to ``largest`` of those of the grid, the middle anywhere, the value of each column
-    uniform between its limits, as :class:`SaltPepper` has them. Categories and missing values stay as they are.
+    The sides are uniform from 0 to ``largest`` of those of the grid, the middle anywhere. A count gets the whole number
+    next to the mean of its logarithms; booleans, categories and missing values stay as they are.
 
     >>> from diabolo.schema import numbers
-    >>> len(Cover(numbers(1, "image", (9, 9)), 1.0)(torch.zeros(1, 1, 9, 9)).unique()) <= 2
+    >>> len(Cover(numbers(1, "image", (9, 9)), 1.0)(torch.ones(1, 1, 9, 9)).unique()) <= 2
     True
     """
 
     hides: ClassVar[bool] = False
-    low: Tensor
-    high: Tensor
-    whole: Tensor
+    value: Tensor
 
     def __init__(self, schema: Schema, largest: float = 0.3) -> None:
         super().__init__()
         at_least_zero("largest", largest, self, 1)
         self.largest = largest
-        low, high = (one_per_column(schema, each) for each in zip(*map(extremes, schema.columns), strict=True))
-        whole = one_per_column(schema, [column.kind != "number" for column in schema.columns]).bool()
-        for name, each in {"low": low, "high": high, "whole": whole}.items():
-            self.register_buffer(name, each, persistent=False)
+        self.register_buffer(
+            "value", one_per_column(schema, [_middle(each) for each in schema.columns]), persistent=False
+        )
 
     def forward(self, x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
         """Rows with a part covered."""
-        draws = uniform_like(x.new_empty(len(x), 1, *[1] * (x.dim() - 2)))
-        value = self.low + (self.high - self.low) * draws
-        value = torch.where(self.whole, value.round(), value)
-        return torch.where(boxes(x, self.largest) & ~value.isnan() & ~x.isnan(), value, x)
+        return torch.where(boxes(x, self.largest) & ~self.value.isnan() & ~x.isnan(), self.value, x)
 
     def extra_repr(self) -> str:
         return f"largest={self.largest}"
@@ -156,8 +150,8 @@ class Cover(nn.Module):
 class Views(nn.Sequential):
     """Each image or series as it might as well have been recorded: in other light, bent, partly covered and noisy.
 
-    :class:`Relight`, :class:`Warp`, :class:`Cover` and :class:`GaussianNoise`, one after the other, of 5, 1, 1.5 and
-    1.5 times ``strength`` (the idea of many small changes at once is that of Chen et al., 2020, arXiv:2002.05709; ours
+    :class:`Relight`, :class:`Warp`, :class:`Cover` and :class:`GaussianNoise`, one after the other, of 2, 1, 1 and 1/2
+    times ``strength`` (the idea of many small changes at once is that of Chen et al., 2020, arXiv:2002.05709; ours
     neither mirrors nor cuts out a part, since digits and letters do not stay what they are).
 
     >>> from diabolo.schema import numbers
@@ -167,7 +161,7 @@ class Views(nn.Sequential):
 
     hides: ClassVar[bool] = False
 
-    def __init__(self, schema: Schema, strength: float = 0.2) -> None:
+    def __init__(self, schema: Schema, strength: float = 0.25) -> None:
         super().__init__(
             Relight(schema, LIT * strength),
             Warp(schema, strength),
@@ -190,3 +184,10 @@ def boxes(x: Float[Tensor, "n columns *grid"], largest: float) -> Bool[Tensor, "
         near = (places - middle[:, axis, None]).abs() < largest * side[:, axis, None] / 2
         inside = inside & near.view(-1, 1, *[size if other == axis else 1 for other in range(len(sizes))])
     return inside
+
+
+def _middle(column: Column) -> float:
+    """The mean of a column as the model stores it; NaN where there is none."""
+    if column.kind == "count":
+        return float(round(math.expm1(column.center)))
+    return 0.0 if column.kind == "number" else math.nan

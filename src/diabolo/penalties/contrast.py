@@ -42,36 +42,40 @@ class Contrast(Penalty):
     arXiv:2105.04906). ``"information"`` puts the views into ``width`` soft groups, several times side by side, and is
     ``log width - I``, I the mean information in nats that the group of one view has of the other's (Ji et al., 2019,
     arXiv:1807.06653): codes part into groups of alike rows. The last three are made by the rows together: a row's price
-    is its share, whose mean over the batch and its gradient are those of the whole. Raises InvalidParameter without a
-    corruption.
+    is its share, whose mean over the batch and its gradient are those of the whole. ``pairs`` times the price of
+    ``"infonce"`` is added, on numbers of its own. Raises InvalidParameter without a corruption.
     """
 
     name = "contrast"
 
     def __init__(
-        self, latent: int, width: int = 32, weight: float = 1.0, by: By = "infonce", temperature: float = 0.5
+        self,
+        latent: int,
+        width: int = 32,
+        weight: float = 1.0,
+        by: By = "infonce",
+        temperature: float = 0.5,
+        pairs: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weight = weight
-        self.projection = (
-            nn.Sequential(Standardised(), spread(nn.Linear(latent, GROUPINGS * width)))
-            if by == "information"  # no more than this, so that the codes themselves part
-            else nn.Sequential(nn.Linear(latent, width), nn.SiLU(), nn.Linear(width, width))
-        )
+        parts: list[tuple[float, By]] = [(weight, by), *([(pairs, "infonce")] if pairs else [])]  # type: ignore[list-item]
+        self.weights = [each for each, _ in parts]
+        self.projections = nn.ModuleList(_projection(latent, width, each) for _, each in parts)
         prices: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "infonce": partial(infonce, temperature=temperature),
             "barlow": barlow,
             "vicreg": vicreg,
             "information": information,
         }
-        self.price = prices[by]
+        self.prices = [prices[each] for _, each in parts]
 
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
         if autoencoder.corruption is None:
             raise InvalidParameter("Contrast compares two corruptions of a row. Give the autoencoder a corruption.")
         other = autoencoder.encode(autoencoder.corruption(trip.x), trip.given)
-        first, second = (self.projection(code.z.flatten(1)) for code in (trip.code, other))
-        return self.weight * self.price(first, second)
+        views = [code.z.flatten(1) for code in (trip.code, other)]
+        parts = zip(self.weights, self.projections, self.prices, strict=True)
+        return sum(weight * price(*map(projection, views)) for weight, projection, price in parts)  # type: ignore[return-value]
 
 
 class Standardised(nn.Module):
@@ -79,6 +83,13 @@ class Standardised(nn.Module):
 
     def forward(self, z: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         return _standardised(z)
+
+
+def _projection(latent: int, width: int, by: By) -> nn.Module:
+    """The numbers that codes are compared by; groups are told by the codes themselves, so that these part."""
+    if by == "information":
+        return nn.Sequential(Standardised(), spread(nn.Linear(latent, GROUPINGS * width)))
+    return nn.Sequential(nn.Linear(latent, width), nn.SiLU(), nn.Linear(width, width))
 
 
 def spread(layer: nn.Linear) -> nn.Linear:

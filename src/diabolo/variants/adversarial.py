@@ -89,8 +89,10 @@ class IIC(Contrastive):
     """Codes that part into groups: what a copy's group tells of the other copy's is made as much as can be (invariant
     information clustering: Ji et al., 2019, arXiv:1807.06653; here of the code of an autoencoder).
 
-    For clustering and embedding images, which show the same after a small shift, turn or stretch. A table cannot be
-    bent: there some values of other rows stand in for it.
+    For clustering and embedding images, which show the same in other light, after a small shift, turn or stretch, and
+    where a part is covered. A table cannot be bent: there some values of other rows stand in for it. Not in the paper
+    are the decoder and ``pairs``, by which copies find each other among all rows as in :class:`Contrastive`, since
+    groups alone forget what tells the rows of a group apart.
     """
 
     latent: Annotated[Count, "numbers in the code"] = 16
@@ -100,6 +102,12 @@ class IIC(Contrastive):
         128,
     )
     scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = "unit"
-    noise: Annotated[Noise, NOISES] = "warp"
+    noise: Annotated[Noise, NOISES] = "views"
+    strength: Annotated[Fraction, STRENGTHS] = 0.25
     by: Annotated[By, "how two copies are compared"] = "information"
-    weight: Annotated[NonNegative, "price of a nat of the comparison"] = 10.0
+    weight: Annotated[NonNegative, "price of a nat of the comparison"] = 80.0
+    pairs: Annotated[NonNegative, "price of a nat that a copy lacks to find the other among all rows"] = 40.0
+    temperature: Annotated[Positive, "how near, in cosine, copies of other rows may come; for infonce and pairs"] = 0.2
+
+    def penalties(self) -> list[Penalty]:
+        return [Contrast(self.latent, self.width, self.weight, self.by, self.temperature, self.pairs)]

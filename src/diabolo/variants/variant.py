@@ -130,9 +130,7 @@ class Deep(Variant, ABC):
         "plain"
     )
     activation: Annotated[Activation, "what stands between the layers; gdn divides each by the others"] = "silu"
-    normalisation: Annotated[
-        Normalisation, "layer: the numbers of a hidden layer brought to mean 0 and deviation 1"
-    ] = "none"
+    normalisation: Annotated[Normalisation, "layer: a hidden layer's numbers get mean 0 and deviation 1"] = "none"
     dropout: Annotated[Fraction, "share of hidden units that are switched off in training, drawn for each row"] = 0.0
     members: Annotated[Count, "networks trained side by side as one batched network; their errors are averaged"] = 1
 
