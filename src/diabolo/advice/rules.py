@@ -163,7 +163,7 @@ def _vae(look: Look) -> Candidate:
 
 
 def _bent(look: Look) -> Candidate:
-    told = "an image shows the same after a small shift, turn or stretch, and these codes bear that"
+    told = "an image shows the same in other light and after a small shift, turn or stretch, and these codes bear that"
     return Candidate(IIC(latent=look.width), (told, *_of_rows(look)))
 
 

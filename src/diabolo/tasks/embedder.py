@@ -26,9 +26,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
 
     The variant, where none is named, is ``Residual`` for tables and series: principal components and what networks add
     to them, at most half as many numbers as a row has; and ``IIC`` for images, whose codes part into groups and change
-    little where an image is shifted, turned or stretched a little. Columns of numbers that share their bounds, as
-    pixels do, are measured by one scale.
-    ``members`` put their codes side by side.
+    little where an image is lit otherwise, or shifted, turned or stretched a little. Columns of numbers that share
+    their bounds, as pixels do, are measured by one scale. ``members`` put their codes side by side.
 
     Examples
     --------
