@@ -112,7 +112,8 @@ def table(variants: str, plan: Plan, seeds: range) -> Iterator[list[str]]:
         for i, name in enumerate(names):
             own = runs[i * len(seeds) : (i + 1) * len(seeds)]
             weights, elbo, nll, seconds = np.array([each.result() for each in own]).T
-            figures = f"{elbo.mean():.2f}", f"{nll.mean():.2f}", f"{nll.std():.2f}", f"{seconds.mean():.0f}"
+            spread = f"{nll.std():.2f}" if len(seeds) > 1 else ""
+            figures = f"{elbo.mean():.2f}", f"{nll.mean():.2f}", spread, f"{seconds.mean():.0f}"
             yield [name, f"{weights[0]:,.0f}", str(plan.epochs), *figures]
 
 
