@@ -96,7 +96,7 @@ class Plan:
     def images(self, part: str, count: int) -> Tensor:
         """The brightness of every pixel of images evenly spaced over the part, from 0 to 1."""
         every = images(part)
-        return every[:: len(every) // count][:count].view(-1, *SHAPES[self.network])
+        return every[:: max(len(every) // count, 1)][:count].view(-1, *SHAPES[self.network])
 
     def variant(self, name: str) -> Variant:
         """The variant with the network of the plan."""

@@ -299,7 +299,11 @@ class TestViews:
         torch.testing.assert_close(whole, x)
 
     def test_takes_any_strength(self) -> None:
-        assert Views(IMAGE, 1.0)(images(3)).isfinite().all()
+        assert Views(IMAGE, 1.5)(images(3)).isfinite().all()
+
+    def test_names_itself_and_its_own_strength_where_that_cannot_be(self) -> None:
+        with pytest.raises(InvalidParameter, match=r"of Views must be .* Got -0.1"):
+            Views(IMAGE, -0.1)
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,7 @@ class Views(nn.Sequential):
     hides: ClassVar[bool] = False
 
     def __init__(self, schema: Schema, strength: float = 0.25) -> None:
+        at_least_zero("strength", strength, self)
         super().__init__(
             Relight(schema, LIT * strength),
             Warp(schema, strength),

@@ -58,16 +58,16 @@ class Contrast(Penalty):
         pairs: float = 0.0,
     ) -> None:
         super().__init__()
-        parts: list[tuple[float, By]] = [(weight, by), *([(pairs, "infonce")] if pairs else [])]  # type: ignore[list-item]
-        self.weights = [each for each, _ in parts]
-        self.projections = nn.ModuleList(_projection(latent, width, each) for _, each in parts)
+        kinds: list[By] = [by, "infonce"] if pairs else [by]
+        self.weights = [weight, pairs][: len(kinds)]
+        self.projections = nn.ModuleList(_projection(latent, width, kind) for kind in kinds)
         prices: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "infonce": partial(infonce, temperature=temperature),
             "barlow": barlow,
             "vicreg": vicreg,
             "information": information,
         }
-        self.prices = [prices[each] for _, each in parts]
+        self.prices = [prices[kind] for kind in kinds]
 
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
         if autoencoder.corruption is None:
