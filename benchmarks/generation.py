@@ -7,7 +7,8 @@ seed. ``elbo`` is the bound of one draw of the code, ``nll`` that of ``--samples
 both over ``--test`` test images, evenly spaced. One network for all, under a million weights, of 40 code numbers: two
 layers of 236 units with a residual block each, mirrored; ``--network convolutional`` two stages of 32 and 64 channels
 instead, trained in bf16. One configuration for all variants, at their defaults else but for the codes above the code
-of LadderVAE: 16 numbers, 128 units in between. Variants and seeds are trained side by side, each on one thread.
+of LadderVAE, 16 numbers, 128 units in between, and for the units of FlowPrior: 8 per code number. Variants and seeds
+are trained side by side, each on one thread.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ CODE = {"latent": 40, "network": "residual"}
 HIDDEN = {"dense": (236, 236), "convolutional": (32, 64)}
 SHAPES = {"dense": (SIDE**2,), "convolutional": (1, SIDE, SIDE)}
 PRECISION = {"dense": "float32", "convolutional": "bf16"}
-OWN = {"LadderVAE": {"above": (16,), "units": 128}}
+OWN = {"LadderVAE": {"above": (16,), "units": 128}, "FlowPrior": {"units": 320}}
 HEADER = ["variant", "weights", "epochs", "elbo", "nll", "spread of nll", "CPU s of training"]
 
 

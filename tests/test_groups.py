@@ -52,11 +52,23 @@ def test_information_is_that_of_two_labels() -> None:
 def test_links_lead_to_the_nearest_both_ways() -> None:
     z = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
     links = Links.between(Batch(z))
-    pairs = set(zip(links.head.tolist(), links.tail.tolist(), strict=True))
-    assert pairs == {(0, 1), (1, 0), (2, 1), (1, 2), (3, 2), (2, 3)}
+    # 0 and 1 name each other, 2 names 1, 3 names 2
+    expected = np.array([[0, 2, 0, 0], [2, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]])
+    assert links.weight.toarray() == pytest.approx(expected)
+    assert links.chance.toarray() == pytest.approx(expected / expected.sum(1, keepdims=True))
     labels = np.array([0, 0, 1, 1])
     assert links.towards(labels, 2).sum(0) / links.weight.sum() == pytest.approx(links.shares(labels, 2).sum(0))
     assert links.shares(labels, 2) == pytest.approx(np.array([[4, 1], [1, 2]]) / 8)
+
+
+def test_among_many_codes_walks_are_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    z, truth = rings(20)
+    links = Links.between(Batch(z))
+    monkeypatch.setattr("diabolo.tasks.groups.FURTHER", 20)  # codes: three links each
+    reached = links.weight.toarray() @ np.linalg.matrix_power(links.chance.toarray(), 2)
+    expected = np.array([[reached[truth == a][:, truth == b].sum() for b in (0, 1)] for a in (0, 1)])
+    assert links.shares(truth, 2) == pytest.approx(expected / reached.sum())
+    assert reached == pytest.approx(reached.T)
 
 
 def test_pieces_are_joined_where_they_are_linked_and_codes_move_to_their_neighbours() -> None:

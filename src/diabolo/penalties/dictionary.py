@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from diabolo.autoencoder import Autoencoder, Penalty, Reconstruction
 from diabolo.bottlenecks.quantised import added_up
@@ -57,8 +56,8 @@ class Gate(Penalty):
     """What teaches the gates of ``Gated`` (Rajamanoharan et al., 2024, arXiv:2404.16014), per row (n,).
 
     ``weight * sum_j relu(h_j) + nll(relu(h))``: few gates are open, and what is behind the open ones reconstructs the
-    row. The decoder is held fixed in it; ``weight`` is a number or an ``Anneal``. Runs the encoder and the decoder a
-    second time.
+    row. ``weight`` is a number or an ``Anneal``. In the paper the decoder is held fixed in it; here it learns from both
+    reconstructions, by which more of a known dictionary is recovered. Runs the encoder and the decoder a second time.
     """
 
     name = "gate"
@@ -69,8 +68,7 @@ class Gate(Penalty):
 
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
         opened = autoencoder.encoder(trip.seen, trip.given).relu()
-        fixed = {name: each.detach() for name, each in autoencoder.decoder.named_parameters()}
-        output = functional_call(autoencoder.decoder, fixed, (opened, trip.given))
+        output = autoencoder.decoder(opened, trip.given)
         return self.weight() * opened.flatten(1).sum(1) + _judged(autoencoder, output, trip)
 
 

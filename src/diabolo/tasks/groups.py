@@ -2,10 +2,11 @@ r"""Groups: codes put together so that the group of a row tells most about the g
 
 ::
 
-    I = sum_ab p_ab log(p_ab / (p_a p_b))      nats; p_ab: share of the links that lead from group a to group b
+    I = sum_ab p_ab log(p_ab / (p_a p_b))      nats; p_ab: share of the walks that lead from group a to group b
 
-Links join every code to its nearest ones. Groups of any shape, that need only be dense somewhere and apart from others,
-have few links between them, and groups of one size tell more than a large one with crumbs beside it.
+Links join every code to its nearest ones; a walk goes over one link where codes are few, and over one more for every
+5,000 codes, since among many the nearest are nearer. Groups of any shape, that need only be dense somewhere and apart
+from others, have few walks between them, and groups of one size tell more than a large one with crumbs beside it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 NEAREST = 15  # codes that a code is linked with, at most
 SHARE = 10  # of so many codes one is linked with, where there are few
+FURTHER = 5_000  # codes for which a walk is one link longer
 PIECES = (4, 8, 16)  # times as many pieces as groups, that are then put together
 MOST_PIECES = 160
 STARTS = 6  # of each number of pieces; the best of all is taken
@@ -58,8 +61,8 @@ class Groups:
     def of_neighbours(cls, codes: Batch, count: int, seed: int, starts: int = STARTS) -> Self:
         """At most ``count`` groups of the greatest information that was found from several starts.
 
-        A start cuts the codes into pieces by k-means, joins those two whose neighbours lie in the same pieces until
-        ``count`` are left (Slonim and Tishby, 1999), and moves each code to the group that its neighbours tell of, as
+        A start cuts the codes into pieces by k-means, joins those two from which walks go to the same pieces until
+        ``count`` are left (Slonim and Tishby, 1999), and moves each code to the group that its walks tell of, as
         long as the information grows (Dhillon, Mallela and Modha, 2003).
         """
         count = min(count, len(codes.x.unique(dim=0)))
@@ -142,12 +145,10 @@ class Groups:
 
 
 class Links(NamedTuple):
-    """Weighted links between codes, each in both directions: link i leads from ``head[i]`` to ``tail[i]``."""
+    """The weight of the links between codes, in both directions, and the chances of a step over them."""
 
-    head: np.ndarray
-    tail: np.ndarray
-    weight: np.ndarray
-    codes: int
+    weight: csr_array
+    chance: csr_array
 
     @classmethod
     def between(cls, codes: Batch) -> Self:
@@ -158,18 +159,28 @@ class Links(NamedTuple):
         head, tail = np.repeat(np.arange(len(z)), count), near.ravel()
         heavy = codes.weights.double().numpy()
         weight = kernel(torch.from_numpy(away)).numpy().ravel() * heavy[head] * heavy[tail]
-        return cls(np.r_[head, tail], np.r_[tail, head], np.r_[weight, weight], len(z))
+        one_way = csr_array((weight, (head, tail)), (len(z), len(z)))
+        both = csr_array(one_way + one_way.T)
+        return cls(both, csr_array(both.multiply(1 / np.maximum(both.sum(1), TINY)[:, None])))
 
     def towards(self, labels: np.ndarray, count: int) -> np.ndarray:
-        """The weight of the links of each code to each of ``count`` groups, (codes, count)."""
-        place = self.head * count + labels[self.tail]
-        return np.bincount(place, self.weight, self.codes * count).reshape(self.codes, count)
+        """The weight of the walks of each code to each of ``count`` groups, (codes, count)."""
+        reached = np.eye(count)[labels]
+        for _ in range(len(labels) // FURTHER):
+            reached = self.chance @ reached
+        told: np.ndarray = self.weight @ reached
+        return told
 
     def shares(self, labels: np.ndarray, count: int) -> np.ndarray:
-        """The share of the links that lead from one group to another, (count, count)."""
-        place = labels[self.head] * count + labels[self.tail]
-        sums = np.bincount(place, self.weight, count * count).reshape(count, count)
-        return sums / sums.sum()
+        """The share of the walks that lead from one group to another, (count, count)."""
+        return between_groups(self.towards(labels, count), labels)
+
+
+def between_groups(towards: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The share of each pair of groups, of what leads from codes ``towards`` groups, (count, count)."""
+    sums = np.eye(towards.shape[1])[labels].T @ towards
+    shares: np.ndarray = sums / sums.sum()
+    return shares
 
 
 def neighbours(codes: int) -> int:
@@ -219,15 +230,16 @@ def joined(links: Links, labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def moved(links: Links, labels: np.ndarray, count: int) -> np.ndarray:
-    """Each code in the group whose links go where its own go, in rounds, as long as the information grows."""
+    """Each code in the group whose walks go where its own go, in rounds, as long as the information grows."""
     best, reached = labels, -math.inf
     for _ in range(ROUNDS):
-        shares = links.shares(labels, count)
+        towards = links.towards(labels, count)
+        shares = between_groups(towards, labels)
         if information(shares) <= reached + TINY:
             break
         best, reached = labels, information(shares)
         told = np.log(np.maximum(shares, TINY) / np.maximum(shares.sum(1, keepdims=True), TINY))
-        labels = (links.towards(labels, count) @ told.T).argmax(1)
+        labels = (towards @ told.T).argmax(1)
     return best
 
 

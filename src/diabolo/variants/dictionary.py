@@ -101,7 +101,7 @@ class GatedDictionary(Atoms):
     For a price on the use of atoms that does not shrink their sizes.
     """
 
-    weight: Annotated[NonNegative, "nats per unit of an open gate"] = 2.0
+    weight: Annotated[NonNegative, "nats per unit of an open gate"] = 1.5
     warmup: Annotated[Fraction, "share of the training in which this price rises, so that fewer atoms die early"] = 0.3
 
     def bottleneck(self, width: int) -> Bottleneck:

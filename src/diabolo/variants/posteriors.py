@@ -102,12 +102,13 @@ class FlowPrior(VAE):
     """A VAE whose codes come from a normal distribution bent by a flow (Chen et al., 2017, arXiv:1611.02731).
 
     For generation and for tight bounds on log p: the prior takes the form of the codes instead of the reverse. The
-    paper's flow is autoregressive and draws a number at a time; affine couplings draw as fast as they judge.
+    paper's flow is autoregressive: it judges codes in one pass and draws them a number at a time. Affine couplings draw
+    as fast as they judge, and bend less.
     """
 
-    flow: Annotated[Kind, "affine couplings, autoregressive, or planar pushes"] = "coupling"
+    flow: Annotated[Kind, "affine couplings, autoregressive, or planar pushes"] = "autoregressive"
     layers: Annotated[Count, "bends, one after the other"] = 4
-    units: Annotated[Count, "units of the hidden layer of each bend; planar ones have none"] = 32
+    units: Annotated[Count, "units of the hidden layer of each bend; planar ones have none"] = 128
 
     def prior(self) -> priors.Prior:
         return priors.Flow(self.latent, self.layers, self.units, self.flow)
