@@ -6,13 +6,17 @@ One fit of the default ``Clusterer`` per set and seed: its codes (those of an ``
 the nearest neighbours and a linear classifier of the test images, its clusters by the best match with their labels.
 Beside it principal components of the same width, and k-means and a mixture of Gaussians on them. One configuration for
 all sets, digits at the Trainer's defaults; the large sets are trained for fewer epochs in smaller batches, and in bf16.
+Fits run side by side, each on one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -23,6 +27,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from benchmarks.representation import Split, digits, read
 from diabolo import Clusterer, Trainer
@@ -46,13 +51,23 @@ def main() -> None:
 
 def table(sets: list[str], seeds: range) -> Iterator[list[str]]:
     """A header, and a line per set and method with means and spreads over the seeds, in %."""
-    torch.set_num_threads(1)
     yield HEADER
-    for name in sets:
-        splits = {seed: images(name, seed) for seed in seeds}
-        for method, judge in (("k-means, PCA", means), ("mixture, PCA", mixture), ("diabolo", ours(TRAINERS[name]))):
-            figures = np.array([judge(*split, seed) for seed, split in splits.items()])
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as processes:
+        runs = {
+            (name, method): [processes.submit(run, name, method, seed) for seed in seeds]
+            for name in sets
+            for method in METHODS
+        }
+        for (name, method), own in runs.items():
+            figures = np.array([each.result() for each in own])
             yield [name, method, *map(cell, 100 * figures.T[:-1]), f"{figures[:, -1].mean():.0f}"]
+
+
+def run(name: str, method: str, seed: int) -> list[float]:
+    """The figures of a method on a set, and the CPU-seconds of its fit."""
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        return METHODS[method](name, *images(name, seed), seed)
 
 
 def cell(figures: np.ndarray) -> str:
@@ -71,11 +86,11 @@ def images(name: str, seed: int) -> Split:
     return train, known, test, truth
 
 
-def means(train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray, seed: int) -> list[float]:
+def means(name: str, train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray, seed: int) -> list:
     return components(KMeans(KINDS, n_init=3, random_state=seed), train, known, test, truth, seed)
 
 
-def mixture(train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray, seed: int) -> list[float]:
+def mixture(name: str, train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray, seed: int) -> list:
     gaussians = GaussianMixture(KINDS, reg_covar=1e-4, random_state=seed)
     return components(make_pipeline(StandardScaler(), gaussians), train, known, test, truth, seed)
 
@@ -90,17 +105,13 @@ def components(clusters, train: np.ndarray, known: np.ndarray, test: np.ndarray,
     return [*judged(codes, known, new, truth), *matched(truth, found), seconds]
 
 
-def ours(trainer: Trainer):
-    """The default ``Clusterer``."""
-
-    def judge(train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray, seed: int) -> list[float]:
-        begin = time.process_time()
-        clusterer = Clusterer(clusters=KINDS, trainer=trainer, random_state=seed).fit(train)
-        seconds = time.process_time() - begin
-        codes, new = clusterer.encode(train), clusterer.encode(test)
-        return [*judged(codes, known, new, truth), *matched(truth, clusterer.predict(test)), seconds]
-
-    return judge
+def ours(name: str, train: np.ndarray, known: np.ndarray, test: np.ndarray, truth: np.ndarray, seed: int) -> list:
+    """Figures of the default ``Clusterer``."""
+    begin = time.process_time()
+    clusterer = Clusterer(clusters=KINDS, trainer=TRAINERS[name], random_state=seed).fit(train)
+    seconds = time.process_time() - begin
+    codes, new = clusterer.encode(train), clusterer.encode(test)
+    return [*judged(codes, known, new, truth), *matched(truth, clusterer.predict(test)), seconds]
 
 
 def judged(codes: np.ndarray, known: np.ndarray, new: np.ndarray, truth: np.ndarray) -> list[float]:
@@ -112,6 +123,8 @@ def judged(codes: np.ndarray, known: np.ndarray, new: np.ndarray, truth: np.ndar
 def matched(truth: np.ndarray, found: np.ndarray) -> list[float]:
     return [each.value for each in clustering(truth, found, samples=2).values()]
 
+
+METHODS = {"k-means, PCA": means, "mixture, PCA": mixture, "diabolo": ours}
 
 if __name__ == "__main__":
     main()

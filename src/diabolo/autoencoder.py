@@ -142,9 +142,10 @@ class Likelihood(nn.Module, ABC):
 
 
 class Penalty(nn.Module, ABC):
-    """A price on one trip during training, in nats per row."""
+    """A price on one trip, in nats per row; on held-out rows only where these say how good a code is by it."""
 
     name: ClassVar[str]
+    judges: ClassVar[bool] = False  # whether held-out rows have it too, so that the best weights are those by it
 
     @abstractmethod
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
@@ -229,12 +230,13 @@ class Autoencoder(nn.Module):
         return Reconstruction(x, observed, seen, code, output, errors, errors.flatten(1).sum(1), given)
 
     def losses(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> dict[str, Float[Tensor, "n"]]:
-        """Every cost of every row in nats: ``nll``, the costs of the code and, in training, the penalties."""
+        """Every cost of every row in nats: ``nll``, the costs of the code and the penalties; in evaluation of these only
+        those that judge.
+        """
         trip = self(*self.apart(x, given))
         costs = {"nll": trip.nll, **trip.code.costs}
-        if self.training:
-            costs |= {penalty.name: penalty(self, trip) for penalty in self.penalties}
-        return costs
+        due = [penalty for penalty in self.penalties if self.training or penalty.judges]
+        return costs | {penalty.name: penalty(self, trip) for penalty in due}
 
     def encode(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> Code:
         """The code of each row."""

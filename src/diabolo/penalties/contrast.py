@@ -43,10 +43,12 @@ class Contrast(Penalty):
     ``log width - I``, I the mean information in nats that the group of one view has of the other's (Ji et al., 2019,
     arXiv:1807.06653): codes part into groups of alike rows. The last three are made by the rows together: a row's price
     is its share, whose mean over the batch and its gradient are those of the whole. ``pairs`` times the price of
-    ``"infonce"`` is added, on numbers of its own. Raises InvalidParameter without a corruption.
+    ``"infonce"`` is added, on numbers of its own. Held-out rows, seen as they are, are compared with a corruption.
+    Raises InvalidParameter without a corruption.
     """
 
     name = "contrast"
+    judges = True
 
     def __init__(
         self,
