@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal as Density
 
-from diabolo.autoencoder import Autoencoder, Bound
+from diabolo.autoencoder import Autoencoder, Bound, Penalty, Reconstruction
 from diabolo.bottlenecks import Gaussian, Plain
 from diabolo.likelihoods import Normal
 from diabolo.randomness import seeded
@@ -110,6 +110,29 @@ def test_importance_weighted_costs_add_up_to_the_bound(k: int, given: Tensor | N
     torch.testing.assert_close(trip.nll, -(ratio.softmax(1) * log_p).sum(1), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(trip.nll + sum(trip.code.costs.values()), bound, rtol=1e-4, atol=1e-4)
     assert torch.equal(trip.errors.sum(1), trip.nll) and trip.code.z.shape == (3, 1)
+
+
+class Halved(Penalty):
+    """Half of what a row costs."""
+
+    name = "halved"
+
+    def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Tensor:
+        return trip.nll / 2
+
+
+class Judged(Halved):
+    """The same, of held-out rows too."""
+
+    name = "judged"
+    judges = True
+
+
+def test_in_evaluation_only_penalties_that_judge_are_costs() -> None:
+    autoencoder = built(penalties=[Halved(), Judged()])
+    held_out = autoencoder.losses(ROWS)
+    assert list(held_out) == ["nll", "judged"] and torch.equal(held_out["judged"], held_out["nll"] / 2)
+    assert list(autoencoder.train().losses(ROWS)) == ["nll", "halved", "judged"]
 
 
 def test_evaluation_draws_nothing() -> None:
