@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -294,9 +295,14 @@ class TestViews:
         with seeded(3):
             whole = Views(IMAGE, 0.2)(x)
         with seeded(3):
-            for part in (Relight(IMAGE, 0.4), Warp(IMAGE, 0.2), Cover(IMAGE, 0.2), GaussianNoise(IMAGE, 0.1)):
+            noise = GaussianNoise(IMAGE, 0.2 * math.sqrt(12 * 9) / 20)
+            for part in (Relight(IMAGE, 0.8), Warp(IMAGE, 0.2), Cover(IMAGE, 0.3), noise):
                 x = part(x)
         torch.testing.assert_close(whole, x)
+
+    def test_large_images_bear_more_noise(self) -> None:
+        scales = [Views(numbers(1, "image", (side, side)), 0.2)[3].scale for side in (5, 10, 1000)]
+        assert scales == pytest.approx([0.05, 0.1, 0.5])
 
     def test_takes_any_strength(self) -> None:
         assert Views(IMAGE, 1.5)(images(3)).isfinite().all()

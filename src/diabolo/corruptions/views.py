@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 # How far a warp goes: two shifts in halves of the grid, logarithms of two stretches, a turn in radians, a shear.
 REACHES = (1 / 3, 1 / 3, 0.5, 0.5, math.radians(50), 2 / 3)
 IN_TIME = (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # those of them that a series knows
-# Per unit of a view's strength: how far the light changes, the side of what is covered, deviations of noise.
-LIT, COVERED, NOISY = 2.0, 1.0, 0.5
+# Per unit of a view's strength: how far the light changes, the side of what is covered, deviations of noise per root of
+# the places and at most.
+LIT, COVERED, NOISY, NOISIEST = 4.0, 1.5, 0.05, 2.5
 TINY = 1e-12
 
 
@@ -150,9 +151,10 @@ class Cover(nn.Module):
 class Views(nn.Sequential):
     """Each image or series as it might as well have been recorded: in other light, bent, partly covered and noisy.
 
-    :class:`Relight`, :class:`Warp`, :class:`Cover` and :class:`GaussianNoise`, one after the other, of 2, 1, 1 and 1/2
-    times ``strength`` (the idea of many small changes at once is that of Chen et al., 2020, arXiv:2002.05709; ours
-    neither mirrors nor cuts out a part, since digits and letters do not stay what they are).
+    :class:`Relight`, :class:`Warp`, :class:`Cover` and :class:`GaussianNoise`, one after the other, of 4, 1, 3/2 and
+    ``min(sqrt(places) / 20, 5/2)`` times ``strength``: what is shown takes up more places the more there are, and bears
+    as much more noise at each. The idea of many small changes at once is that of Chen et al. (2020, arXiv:2002.05709);
+    ours neither mirrors nor cuts out a part, since digits and letters do not stay what they are.
 
     >>> from diabolo.schema import numbers
     >>> Views(numbers(1, "image", (4, 4)))(torch.ones(2, 1, 4, 4)).shape
@@ -161,13 +163,14 @@ class Views(nn.Sequential):
 
     hides: ClassVar[bool] = False
 
-    def __init__(self, schema: Schema, strength: float = 0.25) -> None:
+    def __init__(self, schema: Schema, strength: float = 0.2) -> None:
         at_least_zero("strength", strength, self)
+        noisy = min(NOISY * math.sqrt(math.prod(schema.grid)), NOISIEST)
         super().__init__(
             Relight(schema, LIT * strength),
             Warp(schema, strength),
             Cover(schema, min(COVERED * strength, 1.0)),
-            GaussianNoise(schema, NOISY * strength),
+            GaussianNoise(schema, noisy * strength),
         )
 
 

@@ -103,7 +103,7 @@ class IIC(Contrastive):
     )
     scale: Annotated[Scale, "spread of number columns: learned per column, 1 (squared error), or per value"] = "unit"
     noise: Annotated[Noise, NOISES] = "views"
-    strength: Annotated[Fraction, STRENGTHS] = 0.25
+    strength: Annotated[Fraction, STRENGTHS] = 0.2
     by: Annotated[By, "how two copies are compared"] = "information"
     weight: Annotated[NonNegative, "price of a nat of the comparison"] = 80.0
     pairs: Annotated[NonNegative, "price of a nat that a copy lacks to find the other among all rows"] = 40.0
