@@ -230,8 +230,9 @@ class Autoencoder(nn.Module):
         return Reconstruction(x, observed, seen, code, output, errors, errors.flatten(1).sum(1), given)
 
     def losses(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> dict[str, Float[Tensor, "n"]]:
-        """Every cost of every row in nats: ``nll``, the costs of the code and the penalties; in evaluation of these only
-        those that judge.
+        """Every cost of every row in nats: ``nll``, the costs of the code and the penalties.
+
+        In evaluation only those penalties count that judge.
         """
         trip = self(*self.apart(x, given))
         costs = {"nll": trip.nll, **trip.code.costs}
