@@ -304,6 +304,9 @@ class TestViews:
         scales = [Views(numbers(1, "image", (side, side)), 0.2)[3].scale for side in (5, 10, 1000)]
         assert scales == pytest.approx([0.05, 0.1, 0.5])
 
+    def test_takes_no_rows(self) -> None:
+        assert Views(IMAGE)(images(0)).shape == (0, 2, 12, 9)
+
     def test_takes_any_strength(self) -> None:
         assert Views(IMAGE, 1.5)(images(3)).isfinite().all()
 

@@ -58,6 +58,8 @@ class Warp(nn.Module):
 
     def forward(self, x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
         """Rows seen from elsewhere."""
+        if not len(x):  # what one of many processes may get of a small batch; torch makes no grid for it
+            return x
         images = x if self.axes == 2 else x.unsqueeze(2)
         where = functional.affine_grid(self._affine(x), list(images.shape), align_corners=False)
         bent = functional.grid_sample(images, where, self.mode, padding_mode="border", align_corners=False)
