@@ -7,8 +7,8 @@ seed. ``elbo`` is the bound of one draw of the code, ``nll`` that of ``--samples
 both over ``--test`` test images, evenly spaced. One network for all, under a million weights, of 40 code numbers: two
 layers of 236 units with a residual block each, mirrored; ``--network convolutional`` two stages of 32 and 64 channels
 instead, trained in bf16. One configuration for all variants, at their defaults else but for the codes above the code
-of LadderVAE, 16 numbers, 128 units in between, and for the units of FlowPrior: 8 per code number. Variants and seeds
-are trained side by side, each on one thread.
+of LadderVAE, 16 numbers, 128 units in between, and for the units of FlowPrior: 8 per code number, which are 155,000
+weights more. Variants and seeds are trained side by side, each on one thread.
 """
 
 from __future__ import annotations
