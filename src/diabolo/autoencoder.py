@@ -142,10 +142,10 @@ class Likelihood(nn.Module, ABC):
 
 
 class Penalty(nn.Module, ABC):
-    """A price on one trip, in nats per row; on held-out rows only where these say how good a code is by it."""
+    """A price on one trip in training, in nats per row; one that ``judges`` is a cost of held-out rows too."""
 
     name: ClassVar[str]
-    judges: ClassVar[bool] = False  # whether held-out rows have it too, so that the best weights are those by it
+    judges: ClassVar[bool] = False  # whether the best weights are the best by this price too
 
     @abstractmethod
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:

@@ -2,7 +2,7 @@
 
     every epoch        all rows, in batches, in the order of (seed, epoch)
       every 16 steps   all finite: this is now the last good state, saved when due; else back to it, with a lower rate
-    validation         nll, code costs and penalties that judge; the best weights are kept; too long without ends it
+    validation         nll, code costs and penalties that judge; the best weights are kept; without better, it ends
 
 What a step does follows from the state and from (seed, epoch, step) alone. Noise is seeded by these numbers: no random
 state needs saving, the global one stays as it was, and any number of processes sees the same noise.

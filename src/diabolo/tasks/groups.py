@@ -173,11 +173,11 @@ class Links(NamedTuple):
 
     def shares(self, labels: np.ndarray, count: int) -> np.ndarray:
         """The share of the walks that lead from one group to another, (count, count)."""
-        return between_groups(self.towards(labels, count), labels)
+        return shared(self.towards(labels, count), labels)
 
 
-def between_groups(towards: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The share of each pair of groups, of what leads from codes ``towards`` groups, (count, count)."""
+def shared(towards: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The share of each pair of groups in the walks ``towards`` groups (codes, count) of codes with labels."""
     sums = np.eye(towards.shape[1])[labels].T @ towards
     shares: np.ndarray = sums / sums.sum()
     return shares
@@ -234,7 +234,7 @@ def moved(links: Links, labels: np.ndarray, count: int) -> np.ndarray:
     best, reached = labels, -math.inf
     for _ in range(ROUNDS):
         towards = links.towards(labels, count)
-        shares = between_groups(towards, labels)
+        shares = shared(towards, labels)
         if information(shares) <= reached + TINY:
             break
         best, reached = labels, information(shares)
