@@ -71,9 +71,10 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=10_000)
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     asked = parser.parse_args()
     plan = Plan(asked.network, asked.epochs, asked.rows, asked.test, asked.samples)
-    for line in table(asked.variants, plan, range(asked.seeds)):
+    for line in table(asked.variants, plan, range(asked.first, asked.first + asked.seeds)):
         print(" | ".join(line), flush=True)
 
 
