@@ -63,6 +63,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "linear",
             "layouts",
             "neighbours",
+            "pixels",
             "ensemble",
         ),
     ),

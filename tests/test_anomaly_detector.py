@@ -145,6 +145,32 @@ def test_columns_that_became_several_are_explained_as_one() -> None:
     assert parts[:, -1].sum() > 0
 
 
+def test_a_stain_is_stranger_than_as_much_noise() -> None:
+    """Deviations of pixels side by side count together, and the explanation points at them."""
+    dice = np.random.default_rng(0)
+    waves = np.sin(np.arange(28) / 4 + dice.uniform(0, 6, (300, 1)))
+    images = waves[:, None, :, None] * waves[:, None, None, :] + dice.normal(0, 0.1, (300, 1, 28, 28))
+    detector = AnomalyDetector(Vanilla(latent=4), trainer=Trainer(epochs=8), random_state=0).fit(images[:250])
+    stained, noisy = images[250:].copy(), images[250:].copy()
+    stained[:, :, 8:14, 8:14] += 0.5
+    places = np.unravel_index(dice.permutation(28 * 28)[:36], (28, 28))
+    noisy[:, :, *places] += 0.5 * np.where(dice.random(36) < 0.5, -1, 1)
+    normal, stain, noise = (detector.anomaly_score(each) for each in (images[250:], stained, noisy))
+    assert roc_auc_score([0] * 50 + [1] * 50, np.concatenate([noise, stain])) > 0.9
+    assert roc_auc_score([0] * 50 + [1] * 50, np.concatenate([normal, stain])) > 0.95
+    told = detector.explain(stained)
+    assert np.allclose(told.sum((1, 2, 3)), stain) and told[:, 0, 6:16, 6:16].sum() > 0.5 * told.sum()
+
+
+def test_missing_pixels_add_nothing() -> None:
+    images = np.random.default_rng(0).normal(size=(60, 1, 20, 20))
+    images[:, :, :5, :5] = np.nan
+    detector = AnomalyDetector(Vanilla(latent=2), trainer=Trainer(epochs=2), random_state=0).fit(images)
+    told = detector.explain(images[:5])
+    assert np.allclose(told.sum((1, 2, 3)), detector.anomaly_score(images[:5]))
+    assert np.abs(told[..., :5, :5]).max() < 1e-6 < told[..., 5:, 5:].mean()
+
+
 def test_a_row_of_missing_values_is_explained(fitted: AnomalyDetector) -> None:
     rows = np.full((1, 5), np.nan)
     assert fitted.explain(rows).sum() == pytest.approx(fitted.anomaly_score(rows)[0], rel=1e-9)

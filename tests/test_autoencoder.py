@@ -14,7 +14,7 @@ from torch.distributions import Normal as Density
 
 from diabolo.autoencoder import Autoencoder, Bound, Penalty, Reconstruction
 from diabolo.bottlenecks import Gaussian, Plain
-from diabolo.likelihoods import Normal
+from diabolo.likelihoods import Bernoulli, Normal
 from diabolo.randomness import seeded
 
 NAN, CONSTANT = math.nan, 0.5 * math.log(2 * math.pi)
@@ -145,3 +145,28 @@ def test_samples_vary_by_code_and_by_value() -> None:
         rows = built().sample(40_000, torch.full((40_000, 1), 5.0))
     torch.testing.assert_close(rows.mean(0), torch.full((3,), 5.0), rtol=0, atol=0.06)
     torch.testing.assert_close(rows.T.cov(), torch.outer(FACTORS, FACTORS) + torch.eye(3), rtol=0.04, atol=0.04)
+
+
+@pytest.mark.parametrize("turns", [None, TURNS], ids=["at once", "in turns"])
+def test_deviations_take_errors_apart(turns: Tensor | None) -> None:
+    """Under a normal of spread 1 they are the differences themselves, and the best values cost its constant."""
+    apart = built(turns=turns).deviations(ROWS)
+    away = torch.tensor(np.nan_to_num(ROWS.numpy() - told(ROWS, turns=turns))).float()
+    there = (~ROWS.isnan()).float()
+    assert torch.allclose(apart.signed, away, atol=1e-5) and torch.allclose(apart.least, CONSTANT * there, atol=1e-4)
+    assert torch.equal(apart.price, torch.zeros(3))
+
+
+def test_deviations_hold_the_price_of_the_code() -> None:
+    trip, apart = built(uncertain)(ROWS), built(uncertain).deviations(ROWS)
+    assert torch.equal(apart.price, trip.code.costs["kl"]) and apart.price[0] > 0
+    assert torch.allclose(apart.least + apart.signed.square() / 2, trip.errors)
+
+
+def test_a_value_likelier_than_the_best_one_deviates_by_nothing() -> None:
+    """The mean of a boolean is no value that it takes: the likelier of the two costs less."""
+    likely = Autoencoder(total, Plain(1), spread, Bernoulli(3)).eval()
+    x = torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
+    apart = likely.deviations(torch.cat((x, 1 - x)))
+    assert not apart.signed[0].any() and (likely.deviations(torch.tensor([[1.0, 0.0, 1.0]])).signed[0, 1] < -1).all()
+    assert torch.allclose(apart.least + apart.signed.square() / 2, likely(torch.cat((x, 1 - x))).errors)

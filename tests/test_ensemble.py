@@ -50,6 +50,15 @@ def test_the_best_value_is_the_median_and_codes_stand_side_by_side() -> None:
     torch.testing.assert_close(together.encode(X).z, torch.cat([each.encode(X).z for each in alone], 1))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_deviations_are_means_over_the_members(kind: str) -> None:
+    alone, x = members(VAE(), kind=kind), Case(VAE(), kind, KINDS[kind]).rows()
+    apart = Ensemble(alone).eval().deviations(x)
+    for told, each in zip(apart, zip(*(member.deviations(x) for member in alone), strict=True), strict=True):
+        torch.testing.assert_close(told, torch.stack(each).mean(0), rtol=1e-4, atol=1e-4)
+
+
 def test_members_do_not_move_each_other() -> None:
     """The cost of one member moves its own weights only."""
     ensemble = Ensemble(members(Vanilla())).train()

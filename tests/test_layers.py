@@ -29,6 +29,7 @@ LAYERS = (
         "linear",
         "layouts",
         "neighbours",
+        "pixels",
         "ensemble",
     ),
     ("grids", "images", "readers", "writers", "preparation"),

@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,18 @@ class Reconstruction:
     errors: Float[Tensor, "n *features"]
     nll: Float[Tensor, "n"]
     given: Float[Tensor, "n given"] | None = None
+
+
+class Deviations(NamedTuple):
+    """The errors of a trip taken apart, ``errors = least + signed ** 2 / 2``, and what the codes cost.
+
+    ``signed`` is 0 where a value is the best one and has the sign of the difference elsewhere: the deviance residual of
+    McCullagh and Nelder (1989); of a Normal it is ``(x - best) / s``.
+    """
+
+    least: Float[Tensor, "n *features"]
+    signed: Float[Tensor, "n *features"]
+    price: Float[Tensor, "n"]
 
 
 @dataclass(frozen=True)
@@ -251,6 +263,16 @@ class Autoencoder(nn.Module):
         if self.turns is None:
             return told
         return torch.where(x.isnan(), self.likelihood.best(self(x, given, x).output), told)
+
+    def deviations(self, x: Float[Tensor, "n *features"], given: Tensor | None = None) -> Deviations:
+        """How far each value of the learned columns is from the best one; 0 of a missing one."""
+        trip = self(*self.apart(x, given))
+        best = self.likelihood.best(trip.output)
+        beyond = trip.errors - self.likelihood.errors(trip.output, best)
+        signed = torch.sign(trip.x - best) * (2 * beyond.clamp_min(0)).sqrt()
+        signed = torch.where(trip.observed, signed, 0.0)
+        price = sum(trip.code.costs.values(), torch.zeros_like(trip.nll))
+        return Deviations(trip.errors - signed.square() / 2, signed, price)
 
     def decode(self, z: Float[Tensor, "n latent *grid"], given: Tensor | None = None) -> Distribution:
         """The distribution of the values that a code stands for."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from diabolo.autoencoder import Autoencoder, Code, Reconstruction
+from diabolo.autoencoder import Autoencoder, Code, Deviations, Reconstruction
 from diabolo.bottlenecks import Plain, TopK
 from diabolo.likelihoods import Columnwise
 from diabolo.networks.dense import Tied
@@ -67,6 +67,10 @@ class Ensemble(nn.Module):
     def best(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """The median of the members' best values."""
         return self._each(Autoencoder.best, x, given).median(0).values
+
+    def deviations(self, x: Tensor, given: Tensor | None = None) -> Deviations:
+        """The means of the members' deviations, signs kept."""
+        return Deviations(*(each.mean(0) for each in self._each(Autoencoder.deviations, x, given)))
 
     def train(self, mode: bool = True) -> Self:
         """Switch every member between training and evaluation."""

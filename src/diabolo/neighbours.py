@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from diabolo.linear import Trend
 from diabolo.networks import Features, Given
+from diabolo.pixels import Cells
 from diabolo.schema import Schema
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ class Neighbours:
     normal rows, at most one for two rows: a bounded memory of where normal rows are. Groups make the search one matrix
     product and one minimum (Sugiyama and Borgwardt, 2013; Chern et al., 2022, arXiv:2206.14286); the spread makes it
     local, as in the local outlier factor (Breunig et al., 2000). Rows are compared by the features a network would
-    see; a feature that is missing in a row is left out and the rest is scaled up. Where the schema has given columns,
-    rows are compared by what these do not explain of the features (see ``linear.Trend``), and add nothing themselves.
+    see, of an image by its ``pixels.Cells``; a feature that is missing in a row is left out and the rest is scaled up.
+    Where the schema has given columns, rows are compared by what these do not explain of the features (see
+    ``linear.Trend``), and add nothing themselves.
 
     ``places`` has shape (places, features), those of all cells of a grid; ``kept`` holds a real row near each of them.
 
@@ -100,7 +102,7 @@ class Neighbours:
         near = self.nearest(x, NEAREST)
         places, there = self.seen(x)
         squares = torch.where(there.unsqueeze(1), places.unsqueeze(1) - self.places[near], 0.0).square()
-        parts = (squares / self.scale[near].square().unsqueeze(2)).mean(1).unflatten(1, (-1, *x.shape[2:]))
+        parts = self.seen.back((squares / self.scale[near].square().unsqueeze(2)).mean(1), x)
         return torch.zeros_like(x).index_add_(1, self.seen.owner, parts)
 
     def _spread(self) -> Tensor:
@@ -157,6 +159,7 @@ class Seen:
         self.trend = trend
         own = self.features.owner
         self.owner = own if self.given is None else self.given.rest[own]
+        self.cells = Cells(schema.grid) if schema.kind == "image" else None
 
     def learn(self, x: Float[Tensor, "n columns *grid"], weight: Float[Tensor, "n"] | None) -> Self:
         """Itself, knowing what the given columns explain of these rows."""
@@ -169,15 +172,27 @@ class Seen:
         self, x: Float[Tensor, "n columns *grid"]
     ) -> tuple[Float[Tensor, "n features"], Bool[Tensor, "n features"]]:
         """What is compared of each row, and which of it is there."""
+        there = self._there(x)
+        if self.given is not None and self.trend is not None:
+            learned, told = self.given(x)
+            return Trend(self.trend).rest(told, self._bounded(learned)), there
+        seen = self._bounded(x)
+        if self.cells is not None:
+            seen, there = self.cells(seen, there)
+        return seen.flatten(1), there.flatten(1)
+
+    def back(self, parts: Float[Tensor, "n features"], x: Float[Tensor, "n columns *grid"]) -> Tensor:
+        """What is compared added to something, by feature and place of the rows, (n, features, *grid)."""
+        if self.cells is None:
+            return parts.unflatten(1, (-1, *x.shape[2:]))
+        return self.cells.back(parts.unflatten(1, (-1, *self.cells.grid)), self._there(x))
+
+    def _there(self, x: Tensor) -> Tensor:
         there = ~x.isnan()
-        there = there if self.given is None and self.features.plain else there.index_select(1, self.owner)
-        if self.given is None or self.trend is None:
-            return self._bounded(x), there.flatten(1)
-        learned, told = self.given(x)
-        return Trend(self.trend).rest(told, self._bounded(learned)), there
+        return there if self.given is None and self.features.plain else there.index_select(1, self.owner)
 
     def _bounded(self, x: Tensor) -> Tensor:
-        return self.features(x).clamp_(-FAR, FAR).flatten(1)
+        return self.features(x).clamp_(-FAR, FAR)
 
 
 def centres(points: np.ndarray, weight: np.ndarray, count: int, seed: int) -> np.ndarray:

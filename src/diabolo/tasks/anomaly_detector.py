@@ -19,6 +19,7 @@ from diabolo.errors import InvalidParameter
 from diabolo.evidence import Evidence, pooled
 from diabolo.neighbours import GROUPS, Neighbours
 from diabolo.params import Fraction, Natural
+from diabolo.pixels import smoothed
 from diabolo.randomness import mix
 from diabolo.scorer import Scorer
 from diabolo.tasks.measures import learned, somewhere
@@ -45,6 +46,9 @@ class AnomalyDetector(OutlierMixin, Task):
 
         surprise   what the autoencoder pays for the row: -log p(value | other values), added over its values
         distance   how far the row is from the nearest of some kept normal rows, relative to their own spacing
+
+    In an image, deviations that pixels share with those around them count together, and distances are those of at most
+    16 x 16 cells (see ``pixels``): a stroke that lies a pixel beside the usual place is no anomaly, a stain is one.
 
     With ``given`` columns a row is strange for its conditions: the network is told them, and distances are between what
     they do not explain of the other values.
@@ -175,8 +179,17 @@ class AnomalyDetector(OutlierMixin, Task):
 
     def _views(self, x: Tensor) -> dict[str, Tensor]:
         """The raw score of each view, shape (n,)."""
-        views = {"surprise": cost(self.autoencoder_(x))}
+        views = {"surprise": self._paid(x)[1]}
         return views if self.neighbours_ is None else views | {"distance": self.neighbours_(x)}
+
+    def _paid(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the autoencoder pays for each value and for each row; in images for a pixel with those around it."""
+        if self.preparation_.schema_.kind != "image":
+            trip = self.autoencoder_(x)
+            return trip.errors, cost(trip)
+        least, signed, price = self.autoencoder_.deviations(x)
+        errors = torch.where(x.isnan(), 0.0, least + smoothed(signed).square() / 2)
+        return errors, errors.flatten(1).sum(1) + price
 
     def _verdict(self, x: Tensor) -> Tensor:
         return torch.from_numpy(self._pooled({name: raw.numpy() for name, raw in self._views(x).items()}))
@@ -195,7 +208,7 @@ class AnomalyDetector(OutlierMixin, Task):
 
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         """What each value adds to each view, at least 0: its error beyond the usual, and its squared distance."""
-        parts = {"surprise": (self.autoencoder_(x).errors - self.usual_).clamp_min(0)}
+        parts = {"surprise": (self._paid(x)[0] - self.usual_).clamp_min(0)}
         return parts if self.neighbours_ is None else parts | {"distance": self.neighbours_.terms(x)}
 
     def _trial(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -251,7 +264,7 @@ class AnomalyDetector(OutlierMixin, Task):
         rows = self.memory_ if held_out is train else drawn(held_out, CALIBRATION, self.seed_)
         views = self._raw(rows.x)
         self.evidence_ = _evidence(views, rows.weights)
-        self.usual_ = self._each(rows.x, lambda x: self.autoencoder_(x).errors).mean(0)
+        self.usual_ = self._each(rows.x, lambda x: self._paid(x)[0]).mean(0)
         self.threshold_ = self._threshold(len(rows)).fit(_crossed(views, rows.weights), rows.weights)
         if held_out is not train:
             self.reserve_ = drawn(Rows(rows.x, rows.weight), RESERVE, self.seed_)
