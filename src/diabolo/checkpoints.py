@@ -46,7 +46,7 @@ class Epoch:
     """What an epoch came to: costs in nats per row, the last learning rate, seconds.
 
     ``costs`` are means over the epoch, with noise and penalties, while the weights moved; ``valid`` was measured at its
-    end, without. ``number`` counts from 1; ``setbacks`` the returns to a good state so far.
+    end, without. ``number`` counts from 1, up to ``of``; ``setbacks`` the returns to a good state so far.
     """
 
     number: int
@@ -55,6 +55,7 @@ class Epoch:
     lr: float
     seconds: float
     setbacks: int = 0
+    of: int = 0
 
 
 @dataclass(frozen=True)

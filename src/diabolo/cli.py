@@ -421,10 +421,13 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
     elif not state.exists():
         talk.say(f"There is no {state} to go on from; starting from the beginning.")
     task.trainer.checkpoint = str(state)
-    with talk.progress("Learning", task.trainer.epochs) as step:
+    with talk.progress("Learning", 1) as step:
 
         def on_epoch(epoch: Epoch) -> None:
-            step(1, f"epoch {epoch.number}, {sum((epoch.valid or epoch.costs).values()):.4g} nats per row")
+            step(
+                1 / epoch.of,
+                f"epoch {epoch.number} of {epoch.of}, {sum((epoch.valid or epoch.costs).values()):.4g} nats per row",
+            )
 
         try:
             task.watch(on_epoch).fit(source.table() if source.once else source)

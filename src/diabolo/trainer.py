@@ -38,6 +38,9 @@ LOOK_EVERY = 16  # steps; to look is to wait for the device and to copy what mov
 TRIES = 5  # times that training is taken back and slowed down before it is given up
 SLOWER = 0.1
 WARMUP = 0.05  # share of all steps in which the rate rises
+EPOCHS = 60  # where nothing else is asked for; they are
+STEPS = 60 * 64  # where there are rows enough
+SMALLEST, SMALLEST_OF_GRIDS, LARGEST = 128, 32, 1024  # rows of a batch; a single image is work enough for a step
 
 
 class Trainer(Params):
@@ -55,8 +58,12 @@ class Trainer(Params):
     [1, 2]
     """
 
-    epochs: Annotated[Count, "times that every row is learned from, at most"] = 60
-    batch_size: Annotated[Count | None, "rows that a step learns from; None: 1/64 of them, from 128 to 1024"] = None
+    epochs: Annotated[
+        Count | None, "times that every row is learned from, at most; None: 60 (to impute up to 240, of few rows)"
+    ] = None
+    batch_size: Annotated[
+        Count | None, "rows that a step learns from; None: 1/64 of them, from 128 (images and series: 32) to 1024"
+    ] = None
     lr: Annotated[Positive, "learning rate at its highest"] = 2e-3
     weight_decay: Annotated[NonNegative, "pull of weight matrices towards zero, per step and unit of rate"] = 0.0
     patience: Annotated[Count | None, "epochs without a better validation cost before the end; None: all epochs"] = 20
@@ -91,7 +98,7 @@ class Trainer(Params):
         world = World.joined(self.device)
         home = next(autoencoder.parameters()).device
         root = Cost(autoencoder.to(world.device))
-        data = Data(train, valid if valid is not None and valid.rows else None, seed, self.size(train.rows))
+        data = Data(train, valid if valid is not None and valid.rows else None, seed, *self._planned(train.rows))
         try:
             with asked_to_stop(bool(same)) as asked, spread(root, world, self.strategy) as weights:
                 saved = Checkpoint(self.checkpoint, same, world)
@@ -99,19 +106,32 @@ class Trainer(Params):
         finally:
             autoencoder.to(home).eval()
 
-    def size(self, rows: int) -> int:
-        """Rows of a batch, where there are ``rows`` in all."""
-        return self.batch_size or min(max(rows // 64, 128), 1024)
+    def suited(self, rows: int, *, grid: bool = False, longest: int = EPOCHS) -> Self:
+        """The same training with the epochs and the batches that suit so many rows, where none are asked for.
 
-    def halved(self) -> tuple[Self, Self]:
-        """Two trainings of half the epochs each, of 2 or more in all; the second keeps the checkpoint.
+        Batches are a 64th of the rows, so that 60 epochs are 3,840 steps. Fewer rows than that asks for come nearer to
+        them by smaller batches of a ``grid``, and by more epochs where ``longest`` allows them.
 
-        >>> [half.epochs for half in Trainer(epochs=5).halved()]
+        >>> [(each.epochs, each.batch_size) for each in (Trainer().suited(n, longest=240) for n in (500, 5000, 50_000))]
+        [(240, 128), (96, 128), (60, 781)]
+        """
+        epochs, size = self._planned(rows, SMALLEST_OF_GRIDS if grid else SMALLEST, longest)
+        return type(self)(**self.get_params(deep=False) | {"epochs": epochs, "batch_size": size})
+
+    def halved(self, rows: int) -> tuple[Self, Self]:
+        """Two trainings on so many rows of half the epochs each, of 2 or more in all; the second keeps the checkpoint.
+
+        >>> [half.epochs for half in Trainer(epochs=5).halved(100)]
         [2, 3]
         """
-        numbers = self.get_params(deep=False)
-        first = type(self)(**numbers | {"epochs": self.epochs // 2, "checkpoint": None})
-        return first, type(self)(**numbers | {"epochs": self.epochs - first.epochs})
+        numbers, (epochs, size) = self.get_params(deep=False), self._planned(rows)
+        first = type(self)(**numbers | {"epochs": epochs // 2, "batch_size": size, "checkpoint": None})
+        return first, type(self)(**numbers | {"epochs": epochs - epochs // 2, "batch_size": size})
+
+    def _planned(self, rows: int, smallest: int = SMALLEST, longest: int = EPOCHS) -> tuple[int, int]:
+        """Epochs, and rows of a batch."""
+        size = self.batch_size or min(max(rows // 64, smallest), LARGEST)
+        return self.epochs or min(max(-(-STEPS // -(-rows // size)), EPOCHS), longest), size
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of ``step``, from 0, of ``steps`` in all.
@@ -144,11 +164,12 @@ class Cost(nn.Module):
 
 
 class Data(NamedTuple):
-    """The rows, the seed of their order and of all noise, and the rows of a batch."""
+    """The rows, the seed of their order and of all noise, how often they are learned from, and the rows of a batch."""
 
     train: Batches
     valid: Batches | None
     seed: int
+    epochs: int
     size: int
 
     @property
@@ -200,7 +221,7 @@ class Training:
     @property
     def _finished(self) -> bool:
         tired = self.data.valid is not None and self.progress.waited >= (self.trainer.patience or math.inf)
-        return tired or self.progress.epoch >= self.trainer.epochs
+        return tired or self.progress.epoch >= self.data.epochs
 
     def _end_with_best(self) -> None:
         if self.data.valid is None:
@@ -223,7 +244,7 @@ class Training:
         now = self.progress
         costs = {name: value / (now.weight or 1.0) for name, value in now.sums.items()}
         seconds = time.perf_counter() - begin
-        epoch = Epoch(now.epoch + 1, costs, valid, self._rate(now.step - 1), seconds, now.setbacks)
+        epoch = Epoch(now.epoch + 1, costs, valid, self._rate(now.step - 1), seconds, now.setbacks, self.data.epochs)
         self._count(epoch, sum((costs if valid is None else valid).values()))
         return epoch
 
@@ -306,7 +327,7 @@ class Training:
 
     def _place(self, step: int) -> tuple[int, int]:
         """How many steps of the training are behind this one of the epoch, and how many there are in all."""
-        return self.progress.epoch * self.data.steps + step, self.trainer.epochs * self.data.steps
+        return self.progress.epoch * self.data.steps + step, self.data.epochs * self.data.steps
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.trainer.precision == "float32":
@@ -350,7 +371,7 @@ class Training:
     def _leave(self) -> NoReturn:
         self._save()
         raise Interrupted(
-            f"Training was asked to stop after {self.good[0].epoch} of {self.trainer.epochs} epochs. Its state is "
+            f"Training was asked to stop after {self.good[0].epoch} of {self.data.epochs} epochs. Its state is "
             f"saved in {self.checkpoint.path}: run it again as it was, and it goes on from there."
         )
 

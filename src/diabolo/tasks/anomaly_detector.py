@@ -25,7 +25,6 @@ from diabolo.scorer import Scorer
 from diabolo.tasks.measures import learned, somewhere
 from diabolo.tasks.task import BLOCK, Task, beside, briefly
 from diabolo.thresholds import Conformal, Threshold
-from diabolo.trainer import Trainer
 from diabolo.variants import Variant
 
 CLUSTERED, VALUES = 20_000, 20_000_000  # training rows, and values, that the neighbours are found among
@@ -101,7 +100,7 @@ class AnomalyDetector(OutlierMixin, Task):
             return self.fit(X, y, sample_weight)
         self.check_params()
         train, held_out = self._recalled(self._further(X, sample_weight))
-        self.history_ += self._train(train, held_out, briefly(self.trainer or Trainer()))
+        self.history_ += self._train(train, held_out, briefly(self._trainer(train)))
         self._settle(train, held_out)
         return self
 

@@ -49,6 +49,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         Variant | str | None, "the autoencoder: a Variant, or its name; None: Masked with one learned scale per column"
     ] = None
     usual: ClassVar[Mapping[str, Variant | str]] = dict.fromkeys(("table", "series", "image"), FILLING)
+    longest: ClassVar[int] = 240  # each time other values are hidden: few rows teach more often before they are known
     restores: ClassVar[bool] = True
     judges: ClassVar[bool] = True
     measure: ClassVar[str] = (

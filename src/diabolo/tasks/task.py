@@ -38,7 +38,7 @@ from diabolo.tasks.rows import at_least_two, too_few, validated
 from diabolo.tasks.tensors import alike, group, rebuilt
 from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
-from diabolo.trainer import Epoch, Trainer
+from diabolo.trainer import EPOCHS, Epoch, Trainer
 from diabolo.variants import Variant, named
 
 TRIALS = 2_000  # held-out rows on which the task is compared with a linear autoencoder
@@ -66,6 +66,7 @@ class Task(Params, ABC):
     usual: ClassVar[Mapping[str, Variant | str]] = {}  # by the kind of rows, where ``variant`` may be None
     by_distance: ClassVar[bool] = False  # whether it matters how far rows lie apart: see ``preparation.units``
     compresses: ClassVar[bool] = True  # whether what is said of rows rests on how they are restored from few numbers
+    longest: ClassVar[int] = EPOCHS  # epochs at most, where nobody said how many
     draws: ClassVar[bool] = False  # whether ``run`` makes new rows instead of reading those it is given
     restores: ClassVar[bool] = False  # whether ``run`` gives whole rows back instead of adding columns to them
     judges: ClassVar[bool] = False  # whether values are judged by what the others say of them: see ``comparison.line``
@@ -96,7 +97,7 @@ class Task(Params, ABC):
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
         for train, valid, held_out in self._rounds(*parts):
             self.autoencoder_ = self._build()
-            self.history_ = self._train(train, valid, self.trainer or Trainer())
+            self.history_ = self._train(train, valid, self._trainer(train))
             self._settle(train, held_out)
         self._look_back(rows)
         return self
@@ -215,6 +216,11 @@ class Task(Params, ABC):
         with seeded(self.seed_):
             return self._variant().build(self.preparation_.schema_)
 
+    def _trainer(self, train: Batches) -> Trainer:
+        """The training asked for, and what was left open as it suits these rows."""
+        grid = bool(self.preparation_.schema_.grid)
+        return (self.trainer or Trainer()).suited(train.rows, grid=grid, longest=self.longest)
+
     def _train(self, train: Batches, valid: Batches, trainer: Trainer) -> list[Epoch]:
         apart = valid if valid is not train else None
         return self._variant().train(self.autoencoder_, trainer, train, apart, seed=self.seed_, on_epoch=self.on_epoch)
@@ -243,7 +249,7 @@ class Task(Params, ABC):
         """What a look at the finished fit finds."""
         rows = [looked_at(each, self.preparation_.schema_, self.seed_) for each in (train, held_out)]
         held = None if held_out is train else rows[1]
-        chosen, epochs = frozenset(self.likelihoods or ()), (self.trainer or Trainer()).epochs
+        chosen = frozenset(self.likelihoods or ())
         case = Case(
             self.preparation_.schema_,
             self.autoencoder_,
@@ -251,7 +257,6 @@ class Task(Params, ABC):
             held,
             self.history_,
             chosen,
-            epochs,
             compresses=self.compresses,
             comparison=None if self.by_distance else self.comparison_,
         )
@@ -428,7 +433,7 @@ def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBat
 
 def briefly(trainer: Trainer) -> Trainer:
     """The same training for a few epochs, and apart from its checkpoint."""
-    return clone(trainer).set_params(epochs=min(trainer.epochs, FURTHER), checkpoint=None)
+    return clone(trainer).set_params(epochs=min(trainer.epochs or FURTHER, FURTHER), checkpoint=None)
 
 
 def _gathered(source: Source) -> pa.Table | None:

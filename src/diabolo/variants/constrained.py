@@ -213,8 +213,8 @@ class DEC(Residual):
         The second part ends with its last weights, since held-out rows are judged without the price and prefer the
         first.
         """
-        if isinstance(autoencoder, Autoencoder) and trainer.epochs > 1:
-            first, trainer = trainer.halved()
+        if isinstance(autoencoder, Autoencoder) and trainer.epochs != 1:
+            first, trainer = trainer.halved(train.rows)
             price = cast(penalties.Clusters, autoencoder.penalties[-1])
             weight, price.weight = price.weight, 0.0
             super().train(autoencoder, first, train, valid, seed=seed)

@@ -60,8 +60,8 @@ class VaDE(VAE):
     ) -> list[Epoch]:
         """Train in two parts, of which the second is reported; an ensemble starts from random clusters instead."""
         part = getattr(autoencoder, "bottleneck", None)
-        if isinstance(part, Gaussian) and trainer.epochs > 1:
-            first, trainer = trainer.halved()
+        if isinstance(part, Gaussian) and trainer.epochs != 1:
+            first, trainer = trainer.halved(train.rows)
             price, part.weight = part.weight, Anneal(ALMOST_FREE, ALMOST_FREE, 0)
             first.fit(autoencoder, train, valid, seed=seed)
             part.weight = price
