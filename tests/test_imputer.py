@@ -12,7 +12,7 @@ import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from diabolo import Imputer, Trainer, load
+from diabolo import Embedder, Imputer, Trainer, load
 from diabolo.checks.tasks import made_up
 from diabolo.variants import VAE, Linear, Masked
 
@@ -144,3 +144,10 @@ def test_ages_are_filled_with_whole_numbers_and_categories_that_new_rows_lack() 
     filled = Imputer("Linear", random_state=0).fit(frame).transform(gaps)
     assert (filled["age"] % 1 == 0).all() and filled["age"].dtype == float
     assert set(filled["kind"]) == {"a", "b"}
+
+
+def test_few_rows_are_learned_from_for_longer_than_by_other_tasks() -> None:
+    rows = np.random.default_rng(0).normal(size=(150, 3))
+    assert [task(random_state=0).fit(rows).history_[0].of for task in (Imputer, Embedder)] == [240, 60]
+    asked = Imputer(trainer=Trainer(epochs=2), random_state=0).fit(rows)
+    assert [epoch.of for epoch in asked.history_] == [2, 2]

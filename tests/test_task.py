@@ -349,3 +349,21 @@ def test_comparison_with_a_linear_autoencoder() -> None:
     deep = Imputer(trainer=Trainer(epochs=40, batch_size=128), random_state=0).fit(rows).comparison_
     assert deep["better"] == "deep" and deep["difference"] < -2 * deep["error"] < 0
     assert linear(Imputer).fit(rows).comparison_["better"] != "deep"
+
+
+# -- training --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape, size", [((200, 6), 128), ((200, 1, 8), 32), ((200, 1, 4, 4), 32)])
+def test_images_and_series_come_in_smaller_batches(
+    shape: tuple[int, ...], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int | None] = []
+
+    def seen(trainer: Trainer, *rest: Any, **named: Any) -> list[Epoch]:
+        sizes.append(trainer.batch_size)
+        return []
+
+    monkeypatch.setattr(Trainer, "fit", seen)
+    Embedder(Vanilla(latent=2), random_state=0).fit(np.random.default_rng(0).normal(size=shape))
+    assert sizes == [size]

@@ -310,3 +310,36 @@ def test_a_rate_too_high_is_brought_down() -> None:
 def test_a_validation_that_is_never_finite_fails() -> None:
     with pytest.raises(TrainingFailed, match="validation"):
         Trainer(epochs=2).fit(built(), Rows(some(30)), Rows(some(10) * 1e38))
+
+
+# -- what nobody asked for ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rows, grid, longest, epochs, size",
+    [
+        (50_000, False, 60, 60, 781),
+        (10**7, True, 240, 60, 1024),
+        (1000, False, 60, 60, 128),
+        (1000, False, 240, 240, 128),
+        (1000, True, 60, 60, 32),
+        (3000, True, 240, 60, 46),
+        (4000, False, 240, 120, 128),
+    ],
+)
+def test_epochs_and_batches_suit_the_rows(rows: int, grid: bool, longest: int, epochs: int, size: int) -> None:
+    own = Trainer(lr=0.1).suited(rows, grid=grid, longest=longest)
+    assert (own.epochs, own.batch_size, own.lr) == (epochs, size, 0.1)
+
+
+def test_what_was_asked_for_stays() -> None:
+    asked = Trainer(epochs=7, batch_size=9)
+    assert asked.suited(10, grid=True, longest=240).get_params() == asked.get_params()
+    assert [(half.epochs, half.batch_size) for half in asked.halved(10)] == [(3, 9), (4, 9)]
+    assert Trainer(checkpoint="here").halved(10)[1].checkpoint == "here"
+
+
+def test_an_epoch_knows_of_how_many_it_is_one() -> None:
+    history = Trainer(batch_size=16).fit(built(), Rows(some(40)), Rows(some(20, seed=1)))
+    assert {epoch.of for epoch in history} == {60} and history[0].cost == sum(history[0].valid.values())
+    assert Trainer(epochs=1).fit(built(), Rows(some(40)))[0].cost > 0

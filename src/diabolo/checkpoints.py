@@ -57,6 +57,11 @@ class Epoch:
     setbacks: int = 0
     of: int = 0
 
+    @property
+    def cost(self) -> float:
+        """What the epoch is judged by: the costs of held-out rows, where there are any."""
+        return sum((self.costs if self.valid is None else self.valid).values())
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -424,10 +424,7 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
     with talk.progress("Learning", 1) as step:
 
         def on_epoch(epoch: Epoch) -> None:
-            step(
-                1 / epoch.of,
-                f"epoch {epoch.number} of {epoch.of}, {sum((epoch.valid or epoch.costs).values()):.4g} nats per row",
-            )
+            step(1 / epoch.of, f"epoch {epoch.number} of {epoch.of}, {epoch.cost:.4g} nats per row")
 
         try:
             task.watch(on_epoch).fit(source.table() if source.once else source)

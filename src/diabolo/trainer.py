@@ -245,7 +245,7 @@ class Training:
         costs = {name: value / (now.weight or 1.0) for name, value in now.sums.items()}
         seconds = time.perf_counter() - begin
         epoch = Epoch(now.epoch + 1, costs, valid, self._rate(now.step - 1), seconds, now.setbacks, self.data.epochs)
-        self._count(epoch, sum((costs if valid is None else valid).values()))
+        self._count(epoch)
         return epoch
 
     def _walk(self) -> bool:
@@ -277,14 +277,14 @@ class Training:
         total = self.world.add_up(torch.stack(sums).sum(0)).tolist()
         return {name: value / (weight or 1.0) for name, value in zip(costs, total, strict=True)}
 
-    def _count(self, epoch: Epoch, cost: float) -> None:
+    def _count(self, epoch: Epoch) -> None:
         """Put the epoch behind, and keep its weights if they are the best."""
-        now, better = self.progress, cost < self.progress.best
+        now, better = self.progress, epoch.cost < self.progress.best
         copies = self.good[1]  # nothing has moved since the last look
         if better and epoch.valid is not None:
             self.moving.keep_best(copies)
         waited = 0 if better else now.waited + 1
-        best, slower = (cost if better else now.best), now.slower * self.trainer.slower(waited)
+        best, slower = (epoch.cost if better else now.best), now.slower * self.trainer.slower(waited)
         self.progress = Progress(now.epoch + 1, 0, 0.0, {}, slower, now.setbacks, best, waited, (*now.history, epoch))
         self._mark(copies)
 
