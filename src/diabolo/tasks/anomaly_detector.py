@@ -46,8 +46,8 @@ class AnomalyDetector(OutlierMixin, Task):
         surprise   what the autoencoder pays for the row: -log p(value | other values), added over its values
         distance   how far the row is from the nearest of some kept normal rows, relative to their own spacing
 
-    In an image, deviations that pixels share with those around them count together, and distances are those of at most
-    16 x 16 cells (see ``pixels``): a stroke that lies a pixel beside the usual place is no anomaly, a stain is one.
+    In an image deviations of pixels count together with those around them, and distances are between at most 16 x 16
+    cells (see ``pixels``): wrong pixels here and there say less than as many side by side.
 
     With ``given`` columns a row is strange for its conditions: the network is told them, and distances are between what
     they do not explain of the other values.
