@@ -20,11 +20,13 @@ def smoothed(deviations: Float[Tensor, "n channels height width"]) -> Float[Tens
     r"""Each deviation together with those around it: a sum weighed by a Gaussian whose squared weights add up to 1.
 
     ``s(p) = sum_q g(p - q) d(q)``, with a standard deviation of 1/28 of the side. Deviations that have nothing to do
-    with each other keep the sum of their squares, within the image's edges; those of one sign gain, as the likeness of
-    two images does by smoothing (Wang et al., 2005, IEEE TPAMI 27, 1334-1339).
+    with each other keep the sum of their squares (but at the edges), those of one sign gain. Squared distances between
+    images smoothed like this are those of Wang et al. (2005, IEEE TPAMI 27, 1334-1339).
 
-    >>> smoothed(torch.eye(60)[30].expand(1, 1, 60, 60)).square().mean().round()
-    tensor(0.)
+    >>> apart, together = torch.zeros(2, 1, 1, 40, 40)
+    >>> apart[..., 4::10, 4::10], together[..., 18:22, 18:22] = 1.0, 1.0
+    >>> [round(float(smoothed(each).square().sum())) for each in (apart, together)]
+    [16, 154]
     """
     height, width = deviations.shape[2:]
     spread = SPREAD * math.sqrt(height * width)
@@ -35,7 +37,7 @@ def smoothed(deviations: Float[Tensor, "n channels height width"]) -> Float[Tens
 class Cells:
     r"""An image as at most 16 x 16 larger cells: each the mean of the pixels around it, weighed by a tent.
 
-    ``c(a, b) = sum_pq A(a, p) B(b, q) x(p, q)``: small shifts and noise of single pixels matter little to it. Smaller
+    ``c(a, b) = sum_pq A(a, p) B(b, q) x(p, q)``: noise of single pixels matters little to it. Smaller
     images stay as they are.
 
     >>> Cells((32, 24)).grid
