@@ -148,7 +148,7 @@ class Neighbours:
 
 
 class Seen:
-    """What of rows is compared: features within bounds, less what given columns explain of them.
+    """What of rows is compared: features within bounds, of images their cells, less what given columns explain of them.
 
     ``owner`` names the column of each feature, ``trend`` holds the table of a ``linear.Trend``, if there is one.
     """
