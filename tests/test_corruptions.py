@@ -15,6 +15,7 @@ from diabolo.corruptions import (
     Cover,
     GaussianNoise,
     Hide,
+    HideBoxes,
     HideEnd,
     HidePatches,
     Relight,
@@ -58,6 +59,7 @@ EVERY: dict[str, Callable[[Schema], nn.Module]] = {
     "SaltPepper": lambda schema: SaltPepper(schema, 0.3),
     "Hide": lambda schema: Hide(0.3),
     "HidePatches": lambda schema: HidePatches(0.3, 4),
+    "HideBoxes": lambda schema: HideBoxes(Hide(0.3), 0.5),
     "SwapRows": lambda schema: SwapRows(0.3),
 }
 VIEWS: dict[str, Callable[[Schema], nn.Module]] = {"Warp": Warp, "Relight": Relight, "Cover": Cover, "Views": Views}
@@ -97,7 +99,7 @@ def test_values_stay_possible(name: str) -> None:
     assert (corrupted[:, 3] >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["GaussianNoise", "SaltPepper", "Hide", "HidePatches", *VIEWS])
+@pytest.mark.parametrize("name", ["GaussianNoise", "SaltPepper", "Hide", "HidePatches", "HideBoxes", *VIEWS])
 def test_two_processes_draw_what_one_would(name: str) -> None:
     corruption, x, halves = (EVERY | VIEWS)[name](IMAGE), images(10), []
     with seeded(7):
@@ -315,6 +317,23 @@ class TestViews:
             Views(IMAGE, -0.1)
 
 
+class TestHideBoxes:
+    def test_hides_one_box_in_all_channels(self) -> None:
+        hidden = HideBoxes(Hide(0.0), 1.0)(torch.zeros(300, 2, 12, 9)).isnan()
+        assert torch.equal(hidden[:, 0], hidden[:, 1])
+        down, across = hidden[:, 0].any(2), hidden[:, 0].any(1)
+        assert torch.equal(hidden[:, 0], down.unsqueeze(2) & across.unsqueeze(1))
+        assert ((down[:, 1:] != down[:, :-1]).sum(1) <= 2).all() and down.float().mean() > 0.2
+
+    def test_hides_boxes_in_a_share_of_the_rows_and_single_values_in_the_rest(self) -> None:
+        hidden = HideBoxes(Hide(1.0), 0.25)(torch.zeros(2000, 1, 30)).isnan()
+        assert hidden.all(2).float().mean().item() == pytest.approx(0.75, abs=0.03)
+
+    def test_leaves_tables_to_the_other(self) -> None:
+        assert HideBoxes(Hide(1.0), 1.0)(torch.zeros(20, 8)).isnan().all()
+        assert not HideBoxes(Hide(0.0), 1.0)(torch.zeros(20, 8)).isnan().any()
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -326,6 +345,7 @@ class TestViews:
         lambda: SaltPepper(IMAGE, 1.5),
         lambda: Hide(float("nan")),
         lambda: HidePatches(0.5, 0),
+        lambda: HideBoxes(Hide(0.3), 1.5),
         lambda: HideEnd(0),
         lambda: SwapRows(-1.0),
     ],
@@ -342,6 +362,7 @@ def test_parts_say_what_they_do() -> None:
         "SaltPepper(share=0.3)",
         "Hide(share=0.3)",
         "HidePatches(share=0.3, size=4)",
+        "HideBoxes(\n  boxes=0.5\n  (other): Hide(share=0.3)\n)",
         "SwapRows(share=0.3)",
         "HideEnd(steps=3)",
         "Warp(strength=0.3)",

@@ -151,3 +151,20 @@ def test_few_rows_are_learned_from_for_longer_than_by_other_tasks() -> None:
     assert [task(random_state=0).fit(rows).history_[0].of for task in (Imputer, Embedder)] == [240, 60]
     asked = Imputer(trainer=Trainer(epochs=2), random_state=0).fit(rows)
     assert [epoch.of for epoch in asked.history_] == [2, 2]
+
+
+def test_large_holes_in_series_are_filled_better_by_boxes() -> None:
+    """The default learned from holes like these; single hidden values teach to look at the next ones alone."""
+    dice, time = np.random.default_rng(0), np.arange(40)
+    waves = np.sin(time / dice.uniform(3, 6, (500, 1, 1)) + dice.uniform(0, 6, (500, 1, 1))) + 0.05 * dice.normal(
+        size=(500, 1, 40)
+    )
+    holes = waves[400:].copy()
+    holes[:, :, 12:26] = np.nan
+    single = Masked(latent=64, hidden=(32, 64, 128), scale="learned")
+    apart = [
+        Imputer(variant, trainer=Trainer(epochs=60), random_state=0).fit(waves[:400]).transform(holes) - waves[400:]
+        for variant in (None, single)
+    ]
+    boxed, alone = (float(np.sqrt(np.mean(each[:, :, 12:26] ** 2))) for each in apart)
+    assert boxed < 0.8 * alone

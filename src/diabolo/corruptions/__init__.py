@@ -6,7 +6,7 @@ input. ``hides`` tells whether it writes NaN. A missing value stays missing.
 
 from __future__ import annotations
 
-from diabolo.corruptions.hiding import Hide, HideEnd, HidePatches
+from diabolo.corruptions.hiding import Hide, HideBoxes, HideEnd, HidePatches
 from diabolo.corruptions.noise import GaussianNoise, SaltPepper, SwapRows
 from diabolo.corruptions.views import Cover, Relight, Views, Warp
 
@@ -14,6 +14,7 @@ __all__ = [
     "Cover",
     "GaussianNoise",
     "Hide",
+    "HideBoxes",
     "HideEnd",
     "HidePatches",
     "Relight",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.corruptions.limits import at_least_one, at_least_zero
+from diabolo.corruptions.views import boxes
 from diabolo.errors import InvalidData
 from diabolo.randomness import uniform_like
 
@@ -72,6 +73,35 @@ class HidePatches(nn.Module):
 
     def extra_repr(self) -> str:
         return f"share={self.share}, size={self.size}" + ("" if self.least is None else f", least={self.least}")
+
+
+class HideBoxes(nn.Module):
+    """Hide a box of an image, or a stretch of a series, in the share ``boxes`` of the rows, in the rest as ``other``.
+
+    The sides of a box are uniform from 0 to those of the grid, its middle anywhere, as in the holes that are to be
+    filled (Pathak et al., 2016, arXiv:1604.07379). Rows of a table are all hidden as ``other`` does.
+
+    >>> HideBoxes(Hide(0.0), 1.0)(torch.zeros(100, 1, 9)).isnan().any(2).float().mean().round()
+    tensor(1.)
+    """
+
+    hides: ClassVar[bool] = True
+
+    def __init__(self, other: nn.Module, boxes: float = 0.5) -> None:
+        super().__init__()
+        at_least_zero("boxes", boxes, self, 1)
+        self.other, self.boxes = other, boxes
+
+    def forward(self, x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
+        """Rows with some values missing."""
+        hidden: Tensor = self.other(x)
+        if x.dim() == 2:
+            return hidden
+        boxed = uniform_like(x.new_empty(len(x), *[1] * (x.dim() - 1))) < self.boxes
+        return torch.where(boxed, x.masked_fill(boxes(x, 1.0), torch.nan), hidden)
+
+    def extra_repr(self) -> str:
+        return f"boxes={self.boxes}"
 
 
 class HideEnd(nn.Module):

@@ -22,6 +22,7 @@ from diabolo.variants import Masked, Variant
 
 TRIPS = 6  # at most, of which the best is taken: an autoencoder that does not know of gaps may gain from more
 FILLING = Masked(scale="learned")  # a scale per value forgives the network what is hard to fill
+HOLES = Masked(latent=64, hidden=(32, 64, 128), scale="learned", boxes=0.5)  # those of images and series are large
 HIDDEN = 0.2  # share of the values that are hidden to see how well they are filled
 
 
@@ -46,9 +47,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     """
 
     variant: Annotated[
-        Variant | str | None, "the autoencoder: a Variant, or its name; None: Masked with one learned scale per column"
+        Variant | str | None,
+        "the autoencoder: a Variant, or its name; None: Masked of one learned scale per column, in grids also of boxes",
     ] = None
-    usual: ClassVar[Mapping[str, Variant | str]] = dict.fromkeys(("table", "series", "image"), FILLING)
+    usual: ClassVar[Mapping[str, Variant | str]] = {"table": FILLING, "series": HOLES, "image": HOLES}
     longest: ClassVar[int] = 240  # each time other values are hidden: few rows teach more often before they are known
     restores: ClassVar[bool] = True
     judges: ClassVar[bool] = True

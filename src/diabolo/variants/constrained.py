@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diabolo import linear, penalties
 from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty
 from diabolo.bottlenecks import Plain, TopK
-from diabolo.corruptions import GaussianNoise, Hide, HidePatches, SaltPepper, SwapRows, Views, Warp
+from diabolo.corruptions import GaussianNoise, Hide, HideBoxes, HidePatches, SaltPepper, SwapRows, Views, Warp
 from diabolo.likelihoods import Columnwise, Scale
 from diabolo.networks import Decoder, Encoder
 from diabolo.networks.dense import Sum
@@ -240,10 +240,12 @@ class Masked(Deep):
     least: Annotated[Fraction, "smallest share of a row hidden in training"] = 0.1
     turns: Annotated[Count, "parts that the values are cut into to be judged, each part while it is hidden"] = 4
     patch: Annotated[Count, "side of the patches hidden together, on images and series"] = 1
+    boxes: Annotated[Fraction, "share of images and series of which a box is hidden instead, of any size"] = 0.0
     places: Annotated[bool, "a code for each place of an image or series, instead of one for the row"] = False
 
     def corruption(self, schema: Schema) -> nn.Module:
-        return HidePatches(self.share, self.patch, self.least) if self.patch > 1 else Hide(self.share, self.least)
+        parts = HidePatches(self.share, self.patch, self.least) if self.patch > 1 else Hide(self.share, self.least)
+        return HideBoxes(parts, self.boxes) if self.boxes else parts
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Plain(self.latent, grid=self.places)
