@@ -153,7 +153,9 @@ def imputation_part(seeds: int) -> str:
         f"{TABLED:,} rows are cut to as many; one configuration for all sets. The rank is the mean over the sets."
     )
     title = "Root of the mean squared error of the hidden values, columns scaled to 0 ... 1"
-    return "\n\n".join([heading("Imputation"), told, table(title, imputation.table(GAPS, TABLED, range(seeds)))])
+    rows = table(title, imputation.table(GAPS, TABLED, range(seeds)))
+    title = "Holes in images: the same in standard deviations of all pixels, 1,000 whole images to learn from"
+    return "\n\n".join([heading("Imputation"), told, rows, table(title, imputation.holes(range(seeds)))])
 
 
 def dictionary_part(seeds: int) -> str:
