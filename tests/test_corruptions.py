@@ -362,7 +362,7 @@ def test_parts_say_what_they_do() -> None:
         "SaltPepper(share=0.3)",
         "Hide(share=0.3)",
         "HidePatches(share=0.3, size=4)",
-        "HideBoxes(\n  boxes=0.5\n  (other): Hide(share=0.3)\n)",
+        "HideBoxes(\n  share=0.5\n  (other): Hide(share=0.3)\n)",
         "SwapRows(share=0.3)",
         "HideEnd(steps=3)",
         "Warp(strength=0.3)",

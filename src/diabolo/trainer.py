@@ -38,8 +38,7 @@ LOOK_EVERY = 16  # steps; to look is to wait for the device and to copy what mov
 TRIES = 5  # times that training is taken back and slowed down before it is given up
 SLOWER = 0.1
 WARMUP = 0.05  # share of all steps in which the rate rises
-EPOCHS = 60  # where nothing else is asked for; they are
-STEPS = 60 * 64  # where there are rows enough
+EPOCHS, STEPS = 60, 60 * 64  # where nothing else is asked for; so many steps are as many epochs of many rows
 SMALLEST, SMALLEST_OF_GRIDS, LARGEST = 128, 32, 1024  # rows of a batch; a single image is work enough for a step
 
 

@@ -76,7 +76,7 @@ class HidePatches(nn.Module):
 
 
 class HideBoxes(nn.Module):
-    """Hide a box of an image, or a stretch of a series, in the share ``boxes`` of the rows, in the rest as ``other``.
+    """Hide a box of an image, or a stretch of a series, in a ``share`` of the rows, in the rest as ``other``.
 
     The sides of a box are uniform from 0 to those of the grid, its middle anywhere, as in the holes that are to be
     filled (Pathak et al., 2016, arXiv:1604.07379). Rows of a table are all hidden as ``other`` does.
@@ -87,21 +87,21 @@ class HideBoxes(nn.Module):
 
     hides: ClassVar[bool] = True
 
-    def __init__(self, other: nn.Module, boxes: float = 0.5) -> None:
+    def __init__(self, other: nn.Module, share: float = 0.5) -> None:
         super().__init__()
-        at_least_zero("boxes", boxes, self, 1)
-        self.other, self.boxes = other, boxes
+        at_least_zero("share", share, self, 1)
+        self.other, self.share = other, share
 
     def forward(self, x: Float[Tensor, "n *features"]) -> Float[Tensor, "n *features"]:
         """Rows with some values missing."""
         hidden: Tensor = self.other(x)
         if x.dim() == 2:
             return hidden
-        boxed = uniform_like(x.new_empty(len(x), *[1] * (x.dim() - 1))) < self.boxes
+        boxed = uniform_like(x.new_empty(len(x), *[1] * (x.dim() - 1))) < self.share
         return torch.where(boxed, x.masked_fill(boxes(x, 1.0), torch.nan), hidden)
 
     def extra_repr(self) -> str:
-        return f"boxes={self.boxes}"
+        return f"share={self.share}"
 
 
 class HideEnd(nn.Module):

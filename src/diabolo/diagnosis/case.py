@@ -37,9 +37,10 @@ class Case:
 
     ``train`` and ``held_out`` are prepared rows (n, columns, *grid), ``held_out`` None where all were trained on.
     ``history`` holds the epochs of this training and of those that it went on from; ``chosen`` names the columns whose
-    likelihood the user chose. ``compresses`` says whether what is told of rows rests on how they are restored from few
-    numbers; ``comparison`` how the task did beside the linear autoencoder (``deep``, ``linear``, their ``difference``
-    and its ``error`` in terms of ``measure``), None where its measure is not what the task is for.
+    likelihood the user chose; ``epochs`` is the most that training was allowed. ``compresses`` says whether what is
+    told of rows rests on how they are restored from few numbers; ``comparison`` how the task did beside the linear
+    autoencoder (``deep``, ``linear``, their ``difference`` and its ``error`` in terms of ``measure``), None where its
+    measure is not what the task is for.
     """
 
     schema: Schema
@@ -48,6 +49,7 @@ class Case:
     held_out: Float[Tensor, "m *features"] | None
     history: Sequence[Epoch] = ()
     chosen: frozenset[str] = frozenset()
+    epochs: int = 0
     compresses: bool = True
     comparison: Mapping[str, Any] | None = None
 

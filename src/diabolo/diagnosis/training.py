@@ -59,7 +59,7 @@ def unstable(case: Case) -> Finding | None:
 def unfinished(case: Case) -> Finding | None:
     """Held-out rows still became cheaper when the epochs were over."""
     costs = _curve(case)
-    if len(costs) < 5 or len(costs) < case.epochs_made[-1].of or int(np.argmin(costs)) < len(costs) - 2:
+    if len(costs) < 5 or len(costs) < case.epochs or int(np.argmin(costs)) < len(costs) - 2:
         return None
     fallen = float(costs[-5] - costs[-1])
     if fallen <= max(FALLING * float(np.ptp(costs)), LEARNING * case.train[0].numel()):
@@ -68,7 +68,7 @@ def unfinished(case: Case) -> Finding | None:
         "unfinished training",
         f"The cost of held-out rows fell by {fallen:.3g} nats per row in the last 5 of {len(costs)} epochs.",
         "The model was still learning when it was stopped.",
-        f"Set trainer.epochs={2 * len(costs)} or more.",
+        f"Set trainer.epochs={2 * case.epochs} or more.",
     )
 
 

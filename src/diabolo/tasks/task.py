@@ -249,7 +249,7 @@ class Task(Params, ABC):
         """What a look at the finished fit finds."""
         rows = [looked_at(each, self.preparation_.schema_, self.seed_) for each in (train, held_out)]
         held = None if held_out is train else rows[1]
-        chosen = frozenset(self.likelihoods or ())
+        chosen, epochs = frozenset(self.likelihoods or ()), self._trainer(train).epochs or EPOCHS
         case = Case(
             self.preparation_.schema_,
             self.autoencoder_,
@@ -257,6 +257,7 @@ class Task(Params, ABC):
             held,
             self.history_,
             chosen,
+            epochs,
             compresses=self.compresses,
             comparison=None if self.by_distance else self.comparison_,
         )
