@@ -332,6 +332,15 @@ def test_weights_of_another_variant_are_refused() -> None:
         rebuilt(VAE(latent=2), fitted.preparation_.schema_, fitted.autoencoder_.state_dict())
 
 
+def test_a_file_whose_parts_do_not_fit_each_other_is_no_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of a version that compared the pixels of large images, not their cells."""
+    images = np.random.default_rng(0).normal(size=(60, 1, 20, 20))
+    AnomalyDetector("Linear", random_state=0).fit(images).save(tmp_path / "old.diabolo")
+    monkeypatch.setattr("diabolo.pixels.MOST", 20)
+    with pytest.raises(InvalidArtifact, match=r"can rebuild: .*\nFit again"):
+        load(tmp_path / "old.diabolo")
+
+
 def test_card_says_what_the_model_is() -> None:
     card = linear().fit(made_up().append_column("id", pa.array([f"pump {i}" for i in range(80)]))).card()
     assert card["task"] == "AnomalyDetector" and card["seed"] == 0

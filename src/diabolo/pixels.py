@@ -37,8 +37,8 @@ def smoothed(deviations: Float[Tensor, "n channels height width"]) -> Float[Tens
 class Cells:
     r"""An image as at most 16 x 16 larger cells: each the mean of the pixels around it, weighed by a tent.
 
-    ``c(a, b) = sum_pq A(a, p) B(b, q) x(p, q)``: noise of single pixels matters little to it. Smaller
-    images stay as they are.
+    ``c(a, b) = sum_pq A(a, p) B(b, q) x(p, q)``: noise of single pixels matters little to it. Smaller images stay as
+    they are.
 
     >>> Cells((32, 24)).grid
     (16, 12)

@@ -61,7 +61,8 @@ class Trainer(Params):
         Count | None, "times that every row is learned from, at most; None: 60 (to impute up to 240, of few rows)"
     ] = None
     batch_size: Annotated[
-        Count | None, "rows that a step learns from; None: 1/64 of them, from 128 (images and series: 32) to 1024"
+        Count | None,
+        "rows that a step learns from; None: 1/64 of them, from 128 (tasks on images and series: 32) to 1024",
     ] = None
     lr: Annotated[Positive, "learning rate at its highest"] = 2e-3
     weight_decay: Annotated[NonNegative, "pull of weight matrices towards zero, per step and unit of rate"] = 0.0

@@ -328,9 +328,13 @@ class Task(Params, ABC):
         try:
             task = Task.from_dict(manifest["task"], [*known, *named().values(), *THRESHOLDS, Trainer])
             task._revive(manifest, tensors)
+            verdict = task._each(task.probe_, task._verdict)
         except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-            raise InvalidArtifact(f"{path} does not hold a task that this version can rebuild: {error}") from error
-        artifact.compare_probe(tensors["probe.verdict"], task._each(task.probe_, task._verdict))
+            raise InvalidArtifact(
+                f"{path} does not hold a task that this version can rebuild: {error}\n"
+                "Fit again, or load it with the diabolo that wrote it."
+            ) from error
+        artifact.compare_probe(tensors["probe.verdict"], verdict)
         return task
 
     def _revive(self, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
