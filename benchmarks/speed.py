@@ -31,6 +31,7 @@ from diabolo.variants import Masked, Vanilla, Variant
 DATA = Path(os.environ.get("DIABOLO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "adbench"
 COLUMNS = 30
 WIDTHS = (30, 64, 32, 8, 32, 64, 30)
+PYOD = Vanilla(hidden=(64,), latent=32, overcomplete=True, activation="relu")  # the network of its AutoEncoder
 EPOCHS = 10
 CORES = os.cpu_count() or 1
 STREAMED = 2_000_000  # rows of the file that is scored by the command
@@ -71,9 +72,8 @@ def _fitted(place: Path) -> list[str]:
         made["pyod"] = _pyod().fit(train)
 
     def ours() -> None:
-        variant = Vanilla(hidden=(64,), latent=32, overcomplete=True, activation="relu")
         trainer = Trainer(epochs=EPOCHS, patience=None)
-        made["ours"] = AnomalyDetector(variant, neighbours=0, trainer=trainer, random_state=0).fit(train)
+        made["ours"] = AnomalyDetector(PYOD, neighbours=0, trainer=trainer, random_state=0).fit(train)
 
     with threads(1):
         spent = interleaved({"pyod": pyod, "ours": ours}, rounds=3, warm=0)
@@ -166,7 +166,7 @@ def scoring() -> Iterator[list[str]]:
     for name, detector in {
         "diabolo, default": _detector(Masked()),
         "diabolo, default without neighbours": _detector(Masked(), neighbours=0),
-        "diabolo, the widths of PyOD's": _detector(Vanilla(hidden=(64,), latent=32, overcomplete=True), neighbours=0),
+        "diabolo, the network of PyOD's": _detector(PYOD, neighbours=0),
     }.items():
         jobs[name] = lambda detector=detector: detector.anomaly_score(rows)
     spent = interleaved(jobs, rounds=5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 
 from diabolo import batches
-from diabolo.batches import Batch, Rows, contents, drawn, in_blocks, joined
+from diabolo.batches import Batch, Rows, contents, drawn, in_blocks, joined, side_by_side
 
 
 def numbered(count: int, weight: Tensor | None = None) -> Rows:
@@ -91,12 +94,30 @@ def test_blocks_are_full_and_answers_in_order(rows: int) -> None:
     assert all(size % 16 == 0 for size in sizes)
 
 
-def test_blocks_side_by_side_answer_in_order() -> None:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    try:
-        rows = numbered(3 * batches.BLOCK + 5).all.x
-        assert torch.equal(in_blocks(rows, lambda x: 2 * x[:, 0]), 2 * rows[:, 0])
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_blocks_side_by_side_answer_in_order() -> None:
+    rows = numbered(3 * batches.BLOCK + 5).all.x
+    assert torch.equal(in_blocks(rows, lambda x: 2 * x[:, 0]), 2 * rows[:, 0])
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_of_parts_side_by_side_the_first_that_fails_is_told(count: int) -> None:
+    assert side_by_side(lambda part: 2 * part, range(count)) == list(range(0, 2 * count, 2))
+    for first in range(count):
+        with pytest.raises(ValueError, match=f"^part {first}$"):
+            side_by_side(partial(fail, first), range(count))
+
+
+def fail(first: int, part: int) -> None:
+    if part >= first:
+        raise ValueError(f"part {part}")

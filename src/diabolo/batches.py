@@ -152,15 +152,18 @@ def in_blocks(x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def side_by_side(work: Callable[[T], S], parts: Sequence[T]) -> list[S]:
-    """``work`` of each part, in their order; as many parts at once as torch has threads.
+    """``work`` of each part, in their order; as many at once as torch has threads, each thread a stretch of them.
 
-    A part has one thread for itself: the threads of a single operation would wait for each other some fifty times.
+    A part has one thread for itself: the threads of a single operation would wait for each other some fifty times. What
+    is raised is what the first failing part raises.
     """
     threads = torch.get_num_threads()
-    if len(parts) == 1 or threads == 1:
+    if len(parts) < 2 or threads == 1:
         return [work(part) for part in parts]
+    ends = [len(parts) * i // threads for i in range(threads + 1)]
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            return list(pool.map(work, parts))
+            done = pool.map(lambda begin, end: [work(part) for part in parts[begin:end]], ends[:-1], ends[1:])
+            return [each for stretch in done for each in stretch]
         finally:
             torch.set_num_threads(threads)  # so that threads made later start with as many as before

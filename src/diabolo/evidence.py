@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -230,8 +231,7 @@ def pooled(nats: Sequence[Array]) -> Array:
     >>> pooled([np.array([1.0, 9.0]), np.array([1.0, 1.0])]).round(1)
     array([1. , 8.3])
     """
-    together: Array = np.logaddexp.reduce(nats, axis=0) - np.log(len(nats))
-    return together
+    return reduce(np.logaddexp, nats) - np.log(len(nats))
 
 
 def _below(ladder: Array, scores: Array) -> npt.NDArray[np.intp]:

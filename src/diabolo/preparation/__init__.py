@@ -17,6 +17,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from diabolo.batches import side_by_side
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch, suggestion
 from diabolo.grids import channels, grid_column, is_grid, of_dtype, stacked
 from diabolo.params import Count, Params
@@ -35,7 +36,7 @@ from diabolo.schema import Column, Schema
 __all__ = ["Preparation", "Streamed"]
 
 EVERY = "*"  # the name that stands for all columns without an entry of their own
-BLOCK = 1 << 15  # values standardised at once: they stay in the cache from one step to the next
+BLOCK = 1 << 17  # values standardised at once: they stay in the cache from one step to the next
 IGNORED = "left out on request"
 BESIDE = "a single value beside images or series"
 GRIDS: dict[int, Literal["table", "series", "image"]] = {2: "table", 3: "series", 4: "image"}
@@ -255,7 +256,8 @@ class Preparation(Params):
         scale = np.array([column.scale for column in columns]).reshape(grid)
         out = np.empty((len(rows), len(columns), *rows.shape[2:]), np.float32)
         size = max(1, BLOCK // max(1, rows[:1].size))
-        for start in range(0, len(rows), size):
+
+        def prepare(start: int) -> None:
             block = rows[start : start + size]
             block = block if len(kept) == rows.shape[1] else block[:, kept]
             if block.dtype.kind == "f" and np.isinf(block).any():
@@ -264,6 +266,8 @@ class Preparation(Params):
             for place, column in enumerate(columns):
                 if column.kind != "number":
                     out[start : start + size, place] = of_cells(column, block[:, place], after(where, start))
+
+        side_by_side(prepare, range(0, len(rows), size))
         return torch.from_numpy(out)
 
     def _refuse_infinity(self, block: np.ndarray, start: int, where: Where) -> None:
