@@ -682,6 +682,34 @@ def test_fields_remember_the_types_of_columns(kind: pa.DataType) -> None:
     assert again == fields and blank.schema.types == [kind, pa.null()] and blank.num_rows == 3
 
 
+def test_fields_remember_the_dtypes_and_the_categories_of_pandas() -> None:
+    frame = pd.DataFrame(
+        {
+            "size": pd.Categorical(["M", "S"], categories=["S", "M", "L"], ordered=True),
+            "place": pd.Categorical([3, 1], categories=[3, 1, 2]),
+            "count": pd.array([1, None], dtype="Int64"),
+            "ready": pd.array([True, None], dtype="boolean"),
+            "name": pd.array(["a", None], dtype="string"),
+            "width": np.array([1, 2], np.float32),
+        }
+    )
+    fields = Fields.of(pa.table(frame), frame)
+    again = Fields.from_dict(json.loads(json.dumps(fields.to_dict())))
+    plain = pa.table(frame).replace_schema_metadata()
+    drawn = plain.set_column(0, "size", pa.array(["M", "S"]).dictionary_encode())
+    assert again == fields
+    pd.testing.assert_frame_equal(again.given_back(drawn), frame)
+
+
+def test_fields_of_polars_are_given_back_as_polars(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame({"a": [1, 2], "b": ["u", "v"]})
+    rows = pa.table(frame)
+    fields = Fields.from_dict(Fields.of(rows, frame).to_dict())
+    assert fields.given_back(rows).equals(frame)
+    monkeypatch.setitem(sys.modules, "polars", None)
+    assert fields.given_back(rows) is rows
+
+
 def test_fields_of_an_array_are_an_array() -> None:
     fields = Fields.of(np.ones((2, 3)))
     blank = fields.blank(Preparation().fit(np.arange(6.0).reshape(2, 3)).schema_, 4)

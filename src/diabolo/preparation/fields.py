@@ -1,12 +1,14 @@
 """Fields: what kind of object the rows of the fit were and of which types its columns, so that new rows can be alike.
 
-An array stays an array, a pandas DataFrame becomes one again, everything else an Arrow table.
+An array stays an array, a DataFrame of pandas or polars becomes one again, everything else an Arrow table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,33 +17,51 @@ import pyarrow as pa
 from diabolo.grids import is_grid
 from diabolo.schema import Schema
 
+LEVELS = 10_000  # declared categories of a column that are kept at most
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The categories that a column of pandas declares, used or not, and whether they are in an order."""
+
+    values: list[str | int | float]
+    ordered: bool
+
 
 @dataclass(frozen=True)
 class Fields:
     """The kind of the rows, and the type of every column of a table by its name.
+
+    Of pandas also the ``dtypes`` that the types do not tell, such as Int64, and the declared ``levels`` of categories.
 
     >>> fields = Fields.of(pa.table({"age": pa.array([34], pa.int32())}))
     >>> fields.kind, fields.types
     ('table', {'age': 'int32'})
     """
 
-    kind: Literal["array", "table", "pandas"] = "array"
+    kind: Literal["array", "table", "pandas", "polars"] = "array"
     types: Mapping[str, str] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[str, Levels] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Any) -> Self:
-        """The fields of an array, an Arrow table or a Source."""
+    def of(cls, rows: Any, X: Any = None) -> Self:
+        """The fields of an array, an Arrow table or a Source, which were the object ``X``."""
         if isinstance(rows, np.ndarray):
             return cls()
-        told = {each.name: _spelled(each.type) for each in rows.schema}
-        return cls("pandas" if b"pandas" in (rows.schema.metadata or {}) else "table", told)
+        types = {each.name: _spelled(each.type) for each in rows.schema}
+        library = type(X).__module__.partition(".")[0]
+        if library == "pandas":
+            return cls("pandas", types, _dtypes(rows, types), _levels(rows))
+        return cls("polars" if library == "polars" else "table", types)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Self:
-        return cls(entry["kind"], dict(entry["types"]))
+        levels = {name: Levels(**each) for name, each in entry.get("levels", {}).items()}
+        return cls(entry["kind"], dict(entry["types"]), dict(entry.get("dtypes", {})), levels)
 
     def blank(self, schema: Schema, count: int) -> np.ndarray | pa.Table:
         """``count`` rows without any value."""
@@ -51,8 +71,19 @@ class Fields:
         return pa.table({name: pa.nulls(count, kind) for name, kind in kinds.items()})
 
     def given_back(self, rows: np.ndarray | pa.Table) -> Any:
-        """The rows as the kind of object that they were."""
-        return rows.to_pandas() if isinstance(rows, pa.Table) and self.kind == "pandas" else rows
+        """The rows as the kind of object that they were; of polars, where it is not installed, an Arrow table."""
+        if isinstance(rows, pa.Table) and self.kind == "pandas":
+            return self._framed(rows)
+        if isinstance(rows, pa.Table) and self.kind == "polars":
+            with suppress(ModuleNotFoundError):
+                return import_module("polars").from_arrow(rows)
+        return rows
+
+    def _framed(self, rows: pa.Table) -> Any:
+        frame = rows.to_pandas().astype(dict(self.dtypes))
+        for name, levels in self.levels.items():
+            frame[name] = frame[name].cat.set_categories(levels.values, ordered=levels.ordered)
+        return frame
 
 
 def framed(columns: np.ndarray, names: list[str], like: Any) -> Any:
@@ -67,6 +98,24 @@ def framed(columns: np.ndarray, names: list[str], like: Any) -> Any:
     if library == "pandas":
         return table.to_pandas().set_index(like.index)
     return type(like)(table) if library == "polars" else table
+
+
+def _dtypes(rows: pa.Table, types: Mapping[str, str]) -> dict[str, str]:
+    """The dtypes of pandas, by column, that Arrow's types do not become by themselves."""
+    empty = rows.slice(0, 0)
+    usual, own = (empty.to_pandas(ignore_metadata=each).dtypes for each in (True, False))
+    different = {name: str(own[name]) for name in types if own[name] != usual[name] and str(own[name]) != "category"}
+    return {name: dtype for name, dtype in different.items() if not pa.types.is_null(_understood(types[name]))}
+
+
+def _levels(rows: pa.Table) -> dict[str, Levels]:
+    found = {}
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if pa.types.is_dictionary(column.type) and column.num_chunks and len(column.chunk(0).dictionary) <= LEVELS:
+            values = column.chunk(0).dictionary.to_pylist()
+            if all(isinstance(each, (str, int, float)) for each in values):
+                found[name] = Levels(values, column.type.ordered)
+    return found
 
 
 def _spelled(kind: pa.DataType) -> str:

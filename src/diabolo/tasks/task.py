@@ -89,7 +89,7 @@ class Task(Params, ABC):
         weight = checked(sample_weight, rows)
         self.seed_ = self._seed()
         self.dropped_rows_ = np.empty(0, np.int64)
-        self.fields_ = Fields.of(rows)
+        self.fields_ = Fields.of(rows, X)
         told = {name: getattr(self, name) for name in ("likelihoods", "ignore", "given")}
         self.preparation_ = Preparation(**told, units=self.by_distance, clocks=self.draws).fit(counted(rows, weight))
         self._remember(self.preparation_.schema_, getattr(rows, "named", hasattr(self, "feature_names_in_")))
