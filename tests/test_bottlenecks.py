@@ -243,6 +243,15 @@ def test_cosine_looks_at_the_direction_only() -> None:
     torch.testing.assert_close(vq(h).z.view(9, 2, 2).norm(dim=-1), torch.ones(9, 2))
 
 
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_gradients_reach_a_codebook_that_is_moved_in_between(distance: str) -> None:
+    vq = Quantised(4, codes=6, update="gradient", distance=distance).train()
+    before = vq.codebook.detach().clone()
+    code = vq(torch.randn(30, 4))  # the first batch moves all of it
+    code.costs["quantisation"].sum().backward()
+    assert not torch.equal(vq.codebook, before) and (vq.codebook.grad != 0).any()
+
+
 def test_every_point_moves_every_vector_of_a_span() -> None:
     part = Spanned(3, codes=7)
     before = part.vectors().detach()

@@ -41,6 +41,13 @@ def test_groups_are_found(variant, by: str, clusters: int | None) -> None:
     assert adjusted_rand_score(TRUTH, clusterer.predict(groups(seed=1))) > 0.9
 
 
+@pytest.mark.parametrize("by", ["neighbours", "mixture"])
+@pytest.mark.parametrize("weight", [1 / 300, 100.0])
+def test_the_unit_of_weights_does_not_count(by: str, weight: float) -> None:
+    clusterer = Clusterer("Linear", by=by, random_state=0).fit(groups(), sample_weight=np.full(300, weight))
+    assert clusterer.clusters_ == 3
+
+
 def test_labels_are_those_of_the_rows_in_their_order() -> None:
     rows = np.random.default_rng(1).permutation(groups())
     clusterer = Clusterer("Linear", clusters=3, random_state=0)

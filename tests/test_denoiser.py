@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from diabolo import Denoiser, Imputer, Trainer, load
+from diabolo.batches import Batch
 from diabolo.checks.tasks import made_up
 from diabolo.variants import Denoising, Linear, Masked
 
@@ -46,12 +47,13 @@ def test_keep_is_the_least_squares_answer() -> None:
     denoiser = Denoiser(Linear(latent=1), random_state=0).fit(smooth())
     true = torch.from_numpy(smooth(400, seed=2)).float()
     given = true + 0.3 * torch.randn(true.shape, generator=torch.Generator().manual_seed(0))
-    keep = denoiser._kept(true, given, denoiser.autoencoder_)
+    weight = torch.arange(400) % 3
+    keep = denoiser._kept(Batch(true, weight.float()), given, denoiser.autoencoder_)
     with torch.inference_mode():
         best = denoiser.autoencoder_.best(given)
 
     def cost(part: torch.Tensor) -> torch.Tensor:
-        return (best + part * (given - best) - true).square().mean(0)
+        return (weight.unsqueeze(1) * (best + part * (given - best) - true).square()).mean(0)
 
     assert all((cost(keep) <= cost((keep + step).clamp(0, 1)) + 1e-7).all() for step in (-0.05, 0.05))
 

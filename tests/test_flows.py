@@ -58,6 +58,16 @@ def test_each_number_is_told_by_those_before_it_and_by_the_context(turn: int) ->
     assert torch.equal(reached, torch.ones(4, 4).tril().bool()) and (by_context != 0).all()
 
 
+@pytest.mark.parametrize("hidden", [1, 2, 3, 5])
+def test_few_units_read_numbers_of_all_ranks(hidden: int) -> None:
+    """Of few units the one that knows most knows of the last numbers too, and each tells all that come behind."""
+    flow, z = bent(Autoregressive(6, 0, hidden)), torch.randn(6)
+    reached = torch.func.jacrev(lambda z: flow(z)[0])(z) != 0
+    read = 6 * (hidden - 1) // hidden
+    assert torch.equal(reached.any(0), torch.ones(6).bool()) and reached[-1].sum() == read + 1
+    assert not reached.triu(1).any()
+
+
 def test_a_planar_push_never_folds() -> None:
     """However hard it is asked to pull back, the order along its direction stays and the volume is positive."""
     flow = Planar(3, 0, 8)

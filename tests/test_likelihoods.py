@@ -362,6 +362,22 @@ class TestSolve:
             torch.testing.assert_close(one, other)
 
     @pytest.mark.parametrize("case", CASES)
+    @pytest.mark.parametrize("grid", [(), (3,)])
+    def test_a_weight_is_a_repetition(self, case: str, grid: tuple[int, ...]) -> None:
+        make, draw = CASES[case]
+        x, likelihoods = draw(grid), (make(), make())
+        h, weight = normals(N, likelihoods[0].width, *grid), torch.arange(N) % 4
+        likelihoods[0].solve(h, x, weight / 2)
+        likelihoods[1].solve(h.repeat_interleave(weight, 0), x.repeat_interleave(weight, 0))
+        for one, other in zip(*(each.parameters() for each in likelihoods), strict=True):
+            torch.testing.assert_close(one, other)
+
+    def test_residuals_far_out_have_a_scale(self) -> None:
+        part = LogisticMixture.of(STEPS[:2], "predicted")
+        part.solve(torch.zeros(4, part.width), torch.tensor([-300.0, -100.0, 100.0, 300.0]).unsqueeze(1).expand(-1, 2))
+        assert all(each.isfinite().all() for each in part.parameters())
+
+    @pytest.mark.parametrize("case", CASES)
     def test_it_lowers_the_cost(self, case: str) -> None:
         make, draw = CASES[case]
         likelihood, x = stirred(make()), draw(())

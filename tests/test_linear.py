@@ -74,12 +74,14 @@ class TestSolve:
         scale = autoencoder.decode(autoencoder.encode(x[:1]).z).stddev  # type: ignore[attr-defined]
         torch.testing.assert_close(scale.mean(), torch.tensor(0.2), rtol=0.07, atol=0)
 
-    def test_a_weight_is_a_repetition(self) -> None:
-        x = factors(200, 8)
-        weight = torch.arange(200) % 3
-        weighted = solved(numbers(8), 2, Rows(x, weight.float()))(x).output
-        repeated = solved(numbers(8), 2, Rows(x.repeat_interleave(weight, 0)))(x).output
-        torch.testing.assert_close(weighted, repeated, rtol=1e-3, atol=1e-3)
+    @pytest.mark.parametrize("unit", [1.0, 0.1, 30.0])
+    def test_a_weight_is_a_repetition(self, unit: float) -> None:
+        x = factors(200, 8) * torch.linspace(1, 5, 200).unsqueeze(1)
+        weight = (torch.arange(200) < 20) * 8 + 1
+        weighted = solved(numbers(8), 2, Rows(x, unit * weight))(x)
+        repeated = solved(numbers(8), 2, Rows(x.repeat_interleave(weight, 0)))(x)
+        torch.testing.assert_close(weighted.output, repeated.output, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(weighted.errors, repeated.errors, rtol=1e-3, atol=1e-3)
 
     def test_what_conditions_explain_needs_no_code(self) -> None:
         """Rows that the conditions decide up to one direction are restored by a single number."""

@@ -90,7 +90,8 @@ class Autoregressive(Bend):
         super().__init__()
         self.order = list(range(latent))[:: -1 if turn % 2 else 1]
         rank = torch.tensor(self.order).argsort()
-        inner = torch.arange(hidden) % latent  # a unit of rank r knows the first r numbers
+        # a unit of rank r knows the first r numbers; few units have ranks spread over all of them
+        inner = torch.arange(hidden) % latent if hidden > latent else torch.arange(hidden) * latent // hidden
         known = torch.cat((inner[:, None] > rank, torch.ones(hidden, context, dtype=torch.bool)), 1)
         told = (rank[:, None] >= inner).repeat(2, 1)
         self.said = nn.Sequential(Masked(known), nn.SiLU(), little(Masked(told)))

@@ -277,13 +277,14 @@ def _write(
 
 def _solve_likelihood(autoencoder: Autoencoder, batches: Batches) -> None:
     """Set the scales from a seeded draw of rows, of 2^24 values at the most."""
-    outputs, rows, left = [], [], CELLS
+    outputs, rows, weights, left = [], [], [], CELLS
     for batch in batches.shuffled(SIZE, 0, 0):
         batch = batch if batch.weight is None else batch[batch.weight > 0]
         x, given = autoencoder.apart(batch.x, batch.given)
         outputs.append(autoencoder(x, given).output)
         rows.append(x)
+        weights.append(batch.weights)
         left -= batch.x.numel()
         if left <= 0:
             break
-    autoencoder.likelihood.solve(torch.cat(outputs), torch.cat(rows))  # type: ignore[operator]
+    autoencoder.likelihood.solve(*map(torch.cat, (outputs, rows, weights)))  # type: ignore[operator]

@@ -53,8 +53,8 @@ class Calibration:
     ``P(score > s) / P(score > largest)`` of a tail fitted above the 90 % quantile (shape >= 0, drawn to exponential),
     so that stranger stays smaller, down to the smallest float. Values below 1 / (n + 1) are thus as good as that tail.
 
-    Of more than a thousand rows the largest thousand are kept exactly and the others at ranks 0.1 % apart: a p-value
-    is then never too small and at most 0.1 % of itself too large.
+    Of more than a thousand scores the largest thousand are kept exactly and the others at ranks of rows 0.1 % apart: a
+    p-value is then never too small and at most 0.1 % of itself too large.
 
     ``knots`` (k,) ascending scores; ``p`` (k + 1,) the value up to the first knot, up to the second, ..., beyond all.
     """
@@ -65,7 +65,7 @@ class Calibration:
 
     @classmethod
     def of(cls, sample: Sample) -> Self:
-        places = _geometric_ranks(len(sample.values))
+        places = _thinned(sample)
         p = (1.0 + np.append(sample.size, sample.above[places])) / (sample.size + 1.0)
         return cls(sample.values[places], p, Tail.fit(sample, TAIL_START, "heavy"))
 
@@ -278,9 +278,11 @@ def adjusted(p: npt.ArrayLike, method: Correction = "bh") -> Array:
     return out.reshape(given.shape)
 
 
-def _geometric_ranks(count: int) -> npt.NDArray[np.intp]:
-    """Places in ascending order whose ranks from the top are all up to RESOLUTION, then 1 / RESOLUTION apart."""
-    exact = np.arange(1, min(count, RESOLUTION) + 1)
-    steps = math.ceil(RESOLUTION * math.log(max(count / RESOLUTION, 1))) + 1
-    spaced = np.floor(np.geomspace(min(count, RESOLUTION), count, steps))
-    return count - np.unique(np.concatenate([exact, spaced])).astype(np.intp)[::-1]
+def _thinned(sample: Sample) -> npt.NDArray[np.intp]:
+    """Places of the largest RESOLUTION values, and of those that hold the rows at ranks 1 / RESOLUTION apart below."""
+    count, at_least = len(sample.values), sample.at_least
+    exact = np.arange(max(count - RESOLUTION, 0), count)
+    first, last = at_least[exact[0]], at_least[0]
+    ranks = np.geomspace(first, last, math.ceil(RESOLUTION * math.log(last / first)) + 1)
+    spaced = count - 1 - np.searchsorted(at_least[::-1], ranks)
+    return np.union1d(exact, np.maximum(spaced, 0))

@@ -154,7 +154,7 @@ class Quantised(Nearest):
             self.register_buffer("codebook", vectors)
 
     def vectors(self) -> Float[Tensor, "heads codes part"]:
-        return self.points(self.codebook)
+        return self.points(self.codebook.clone() if self.cosine else self.codebook)  # moved before gradients are made
 
     def points(self, h: Float[Tensor, "*any part"]) -> Float[Tensor, "*any part"]:
         return F.normalize(h, dim=-1) if self.cosine else h

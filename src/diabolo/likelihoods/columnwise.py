@@ -33,8 +33,16 @@ class Columnwise(Likelihood, ABC):
         return values
 
     @torch.no_grad()
-    def solve(self, h: Float[Tensor, "n width *grid"], x: Float[Tensor, "n columns *grid"]) -> None:
-        """Set the free numbers (scales, degrees of freedom) from residuals; NaN in ``x`` is left out."""
+    def solve(
+        self,
+        h: Float[Tensor, "n width *grid"],
+        x: Float[Tensor, "n columns *grid"],
+        weight: Float[Tensor, "n"] | None = None,
+    ) -> None:
+        """Set the free numbers (scales, degrees of freedom) from residuals, by the weights of the rows.
+
+        NaN in ``x`` is left out.
+        """
 
 
 def one_of(what: str, value: str, allowed: Sequence[str]) -> None:
@@ -53,6 +61,22 @@ def along(vector: Tensor, x: Tensor) -> Tensor:
     return vector if x.dim() == 2 else vector.view(*vector.shape, *[1] * (x.dim() - 2))
 
 
-def average(x: Tensor) -> Tensor:
-    """The mean of each column over rows and grid, missing values left out; 1 where none is left."""
-    return x.transpose(0, 1).flatten(1).nanmean(1).nan_to_num(1.0)
+def average(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The mean of each column over rows, by their ``weight``, and grid, missing values left out; 1 where none is left.
+
+    >>> average(torch.tensor([[1.0, torch.nan], [4.0, torch.nan]]), torch.tensor([2.0, 1.0]))
+    tensor([2., 1.])
+    """
+    shares = torch.ones_like(x) if weight is None else weight.view(-1, *[1] * (x.dim() - 1)).expand_as(x)
+    shares = torch.where(x.isnan(), 0.0, shares)
+    total, whole = (each.transpose(0, 1).flatten(1).sum(1) for each in (x.nan_to_num(0.0) * shares, shares))
+    return torch.where(whole > 0, total / whole, 1.0)
+
+
+def unsoftened(x: Tensor) -> Tensor:
+    """The number whose softplus is ``x`` > 0.
+
+    >>> unsoftened(torch.nn.functional.softplus(torch.tensor([-3.0, 500.0])))
+    tensor([ -3., 500.])
+    """
+    return x + torch.log(-torch.expm1(-x))

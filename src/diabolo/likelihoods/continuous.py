@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from torch.nn import functional
 
 from diabolo.errors import InvalidParameter
-from diabolo.likelihoods.columnwise import ROUNDING, Columnwise, Scale, along, average, one_of
+from diabolo.likelihoods.columnwise import ROUNDING, Columnwise, Scale, along, average, one_of, unsoftened
 from diabolo.schema import Column
 
 SMALLEST = 1e-3  # of a standard deviation: a column that is predicted exactly must not be worth infinite nats
@@ -69,7 +69,7 @@ class Scaled(Columnwise, ABC):
             return
         above = (scale - self.smallest).clamp_min(ROUNDING)
         predicted = self.scale == "predicted"
-        self.free.copy_(above + torch.log(-torch.expm1(-above)) - UNIT if predicted else above.log() / PACE)
+        self.free.copy_(unsoftened(above) - UNIT if predicted else above.log() / PACE)
 
 
 class Normal(Scaled):
@@ -96,9 +96,9 @@ class Normal(Scaled):
         return torch.addcmul(scale.log() + HALF_LOG_TAU, away, away, value=0.5)
 
     @torch.no_grad()
-    def solve(self, h: Tensor, x: Tensor) -> None:
+    def solve(self, h: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         away = x - self.best(h)
-        self._set(average(away * away).sqrt())
+        self._set(average(away * away, weight).sqrt())
 
 
 class StudentT(Scaled):
@@ -136,12 +136,12 @@ class StudentT(Scaled):
         )
 
     @torch.no_grad()
-    def solve(self, h: Tensor, x: Tensor) -> None:
+    def solve(self, h: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         """Degrees of freedom by trial of a few values, the scale of each by expectation-maximisation."""
         away = (x - self.best(h)) ** 2
         learned = tuple(each for each in FREEDOMS if each > self.fewest)
         trials = learned if self.freedom is None else (self.freedom,)
-        fits = [self._fit(away, freedom) for freedom in trials]
+        fits = [self._fit(away, freedom, weight) for freedom in trials]
         pick = torch.stack([cost for _, cost in fits]).argmin(0)
         scales = torch.stack([scale for scale, _ in fits])
         self._set(scales.gather(0, pick[None])[0])
@@ -156,14 +156,14 @@ class StudentT(Scaled):
         return self.fewest + (MOST - self.fewest) * torch.sigmoid(PACE * self.tails)
 
     @staticmethod
-    def _fit(away: Tensor, freedom: float) -> tuple[Tensor, Tensor]:
+    def _fit(away: Tensor, freedom: float, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """The scale of each column at this freedom, and the mean cost per value there."""
-        variance = average(away).clamp_min(SMALLEST**2)
+        variance = average(away, weight).clamp_min(SMALLEST**2)
         for _ in range(30):
-            weight = (freedom + 1) / (freedom + away / along(variance, away))
-            variance = average(weight * away).clamp_min(SMALLEST**2)
+            trust = (freedom + 1) / (freedom + away / along(variance, away))
+            variance = average(trust * away, weight).clamp_min(SMALLEST**2)
         constant = math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2) + 0.5 * math.log(freedom * math.pi)
-        cost = (freedom + 1) / 2 * average(torch.log1p(away / (freedom * along(variance, away))))
+        cost = (freedom + 1) / 2 * average(torch.log1p(away / (freedom * along(variance, away))), weight)
         return variance.sqrt(), cost + 0.5 * variance.log() + constant
 
 
@@ -183,5 +183,5 @@ class Laplace(Scaled):
         return torch.addcmul((2 * scale).log(), (x - mean).abs(), scale.reciprocal())
 
     @torch.no_grad()
-    def solve(self, h: Tensor, x: Tensor) -> None:
-        self._set(average((x - self.best(h)).abs()))
+    def solve(self, h: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
+        self._set(average((x - self.best(h)).abs(), weight))

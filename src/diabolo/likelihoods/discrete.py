@@ -184,10 +184,10 @@ class NegativeBinomial(Columnwise):
         return (values.clamp_min(1e-2).log() - along(self.center, values)) / along(self.scale, values)
 
     @torch.no_grad()
-    def solve(self, h: Tensor, x: Tensor) -> None:
+    def solve(self, h: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         mean = torch.where(x.isnan(), torch.nan, self.best(h))
-        extra = average((x - mean) ** 2 - mean)
-        self._set(average(mean * mean) / extra.clamp_min(1e-12))
+        extra = average((x - mean) ** 2 - mean, weight)
+        self._set(average(mean * mean, weight) / extra.clamp_min(1e-12))
 
     def _log_mean(self, h: Tensor) -> Tensor:
         return (along(self.center, h) + along(self.scale, h) * h).clamp_max(MOST)

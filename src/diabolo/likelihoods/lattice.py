@@ -16,7 +16,7 @@ from torch.distributions import Distribution, constraints
 from torch.nn import functional
 
 from diabolo.errors import InvalidParameter
-from diabolo.likelihoods.columnwise import Columnwise, Scale, along, average
+from diabolo.likelihoods.columnwise import Columnwise, Scale, along, average, unsoftened
 from diabolo.likelihoods.continuous import SMALLEST_PREDICTED, UNIT, Scaled
 from diabolo.schema import Column
 
@@ -119,9 +119,9 @@ class DiscretisedLogistic(Scaled, OnLattice):
         return self.lattice(h).mean(place, scale)
 
     @torch.no_grad()
-    def solve(self, h: Tensor, x: Tensor) -> None:
+    def solve(self, h: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         """The scale that has the variance of the residuals."""
-        self._set(LOGISTIC * average((x - self._read(h)[0]).square()).sqrt())
+        self._set(LOGISTIC * average((x - self._read(h)[0]).square(), weight).sqrt())
 
 
 class LogisticMixture(OnLattice):
@@ -166,11 +166,11 @@ class LogisticMixture(OnLattice):
         return torch.cat((torch.zeros_like(means), means, torch.zeros_like(means)), 1)
 
     @torch.no_grad()
-    def solve(self, h: Tensor, x: Tensor) -> None:
+    def solve(self, h: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         told = self(h)
         middle = (told.log_weight.exp() * told.places).sum(1)
-        spread = (LOGISTIC * average((x - middle).square()).sqrt() - SMALLEST_PREDICTED).clamp_min(TINY)
-        self.free.copy_((spread.expm1().log() - UNIT).repeat(self.PARTS))
+        spread = (LOGISTIC * average((x - middle).square(), weight).sqrt() - SMALLEST_PREDICTED).clamp_min(TINY)
+        self.free.copy_((unsoftened(spread) - UNIT).repeat(self.PARTS))
 
 
 class Logistics(Distribution):

@@ -68,9 +68,9 @@ class Mixed(Columnwise):
         return torch.cat([part.link(values.index_select(1, places)) for part, places in pairs], 1)
 
     @torch.no_grad()
-    def solve(self, h: Tensor, x: Tensor) -> None:
+    def solve(self, h: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         for (part, each), own in zip(self._cut(h), self.places(), strict=True):
-            part.solve(each, x.index_select(1, own))
+            part.solve(each, x.index_select(1, own), weight)
 
     def _keep_places(self, schema: Schema, groups: list[list[int]]) -> None:
         starts = [0]

@@ -144,8 +144,8 @@ class Clusterer(ClusterMixin, Task):
         """Minus half the information criterion of the mixture; of means, the mean silhouette of held-out codes."""
         if self.by != "means":
             free = len(mixture.weights) * (1 + judged.shape[1] * (judged.shape[1] + 3) / 2) - 1
-            nats = mixture.log_density(found.x) * found.weights
-            return float(nats.sum()) - free * math.log(len(found)) / 2
+            weights = found.weights / found.weights.mean()  # few rows that stand for many count as few
+            return float((mixture.log_density(found.x) * weights).sum()) - free * math.log(len(found)) / 2
         labels = mixture.joint(judged).argmax(1)
         several = 1 < len(labels.unique()) < len(labels)
         return float(silhouette_score(judged.numpy(), labels.numpy())) if several else -1.0

@@ -11,7 +11,7 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from torch import Tensor
 
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batches
+from diabolo.batches import Batch, Batches
 from diabolo.corruptions import GaussianNoise
 from diabolo.errors import InvalidData
 from diabolo.randomness import seeded
@@ -71,9 +71,9 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
         return torch.where(keep == 1, x, best + keep * (x - best))
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
-        rows = next(held_out.ordered(TRIALS)).x
+        rows = next(held_out.ordered(TRIALS))
         with seeded(self.seed_, 1), torch.inference_mode():
-            noisy = self._noisy(rows)
+            noisy = self._noisy(rows.x)
             self.keep_, self._linear_keep = (
                 self._kept(rows, noisy, each) for each in (self.autoencoder_, self.linear_)
             )
@@ -85,17 +85,18 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
         noise = GaussianNoise(schema, NOISE) if own is None or getattr(own, "hides", False) else own
         return torch.where(learned(schema, x), noise(x), x)
 
-    def _kept(self, true: Tensor, given: Tensor, autoencoder: Autoencoder) -> Tensor:
+    def _kept(self, true: Batch, given: Tensor, autoencoder: Autoencoder) -> Tensor:
         """How much of the given value is to be kept, for each column."""
         best = within(self.preparation_.schema_.columns, self._each(given, autoencoder.best))
-        keep = torch.ones(true.shape[1])
+        weights = true.weights.view(-1, *[1] * (given.dim() - 1)).expand_as(given)
+        keep = torch.ones(given.shape[1])
         for place, column in enumerate(self.preparation_.schema_.columns):
-            one, two, three = (each[:, place].flatten() for each in (true, given, best))
-            there = ~one.isnan()
-            away = two[there] - three[there]
-            part = ((one[there] - three[there]) * away).sum() / away.square().sum()
+            there = ~true.x[:, place].isnan()
+            one, two, three, weight = (each[:, place][there] for each in (true.x, given, best, weights))
+            away = two - three
+            part = (weight * (one - three) * away).sum() / (weight * away.square()).sum()
             if column.kind in ("category", "boolean"):
-                part = ((one != two)[there].sum() <= (one != three.round())[there].sum()).float()
+                part = ((weight * (one != two)).sum() <= (weight * (one != three.round())).sum()).float()
             keep[place] = part.clamp(0, 1).nan_to_num(1.0)
         return keep
 
