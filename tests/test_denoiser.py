@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
@@ -65,6 +66,19 @@ def test_missing_values_stay_missing_and_types_stay() -> None:
     assert cleaned["heat"].is_null().equals(rows["heat"].is_null())
     frame = rows.to_pandas()
     assert Denoiser("Linear", random_state=0).fit(frame).transform(frame).dtypes.equals(frame.dtypes)
+
+
+def test_what_is_kept_and_what_is_given_stays_exactly() -> None:
+    """Rare categories and new ones, and whole numbers that 32 bits do not hold."""
+    dice = np.random.default_rng(0)
+    rows = pd.DataFrame({"a": dice.normal(size=600), "city": [f"city {i % 200}" for i in range(600)]})
+    rows = rows.assign(b=2 * rows.a, mode=["u", "v", "w"] * 200, serial=dice.integers(10**9, 2 * 10**9, 600))
+    denoiser = Denoiser("Linear", given=("mode", "serial"), random_state=0).fit(rows)
+    new = rows.assign(mode=["x", *rows["mode"][1:]], city=["elsewhere", *rows["city"][1:]])
+    for made in (denoiser.transform(new), denoiser.reconstruct(new)):
+        pd.testing.assert_frame_equal(made[["mode", "serial"]], new[["mode", "serial"]])
+    assert denoiser.keep_[[each.name for each in denoiser.preparation_.schema_.columns].index("city")] == 1
+    assert denoiser.transform(new)["city"].equals(new["city"])
 
 
 def test_wrong_categories_are_put_right() -> None:

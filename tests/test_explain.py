@@ -87,6 +87,17 @@ def test_arrays_and_columns_set_aside() -> None:
     assert "id" not in told[0].nearest[0]
 
 
+@pytest.mark.parametrize("unit", ["us", "ns"])
+@pytest.mark.parametrize("broken", [1e4, 1e9])
+def test_the_normal_date_is_one_of_the_fit_however_strange_the_row(unit: str, broken: float) -> None:
+    x = np.random.default_rng(0).normal(size=300)
+    when = pd.Timestamp("2020-01-01") + pd.to_timedelta((30 * x).round(), unit="D")
+    rows = pd.DataFrame({"a": x, "b": 2 * x, "when": when.astype(f"datetime64[{unit}]")})
+    why = reasons(AnomalyDetector("Linear", random_state=0).fit(rows), rows[:1].assign(b=broken))[0]
+    normal = {each.column: each.normal for each in why.reasons}
+    assert normal["when"][:10] in ("about 2020", "about 2019") and abs(normal["b"]) < 10
+
+
 def test_in_words() -> None:
     reason = Reason("flow", 12.345678, None, 3.0, 0.75)
     assert str(reason) == "flow = 12.35 (normal here: missing; 75% of the score)"

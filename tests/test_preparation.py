@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -330,13 +331,15 @@ def test_polars_and_arrow_come_back(frame: pd.DataFrame) -> None:
 def test_filling_keeps_what_is_there(frame: pd.DataFrame) -> None:
     preparation = Preparation().fit(frame)
     guess = torch.nan_to_num(preparation.transform(frame), nan=1.0) + 0.25
-    filled = preparation.inverse_transform(guess, like=frame, keep=True)
+    filled = preparation.inverse_transform(guess, like=frame, keep=~preparation.transform(frame).isnan())
     given = frame.notna()
     assert (filled[given] == frame[given])[given].eq(True).sum().sum() == given.sum().sum()
     assert filled.drop(columns="nothing").notna().all().all()
     x = np.array([[1.0, np.nan], [2.0, 4.0], [3.0, 6.0]])
     preparation = Preparation().fit(x)
-    assert preparation.inverse_transform(torch.zeros(3, 2), like=x, keep=True)[:, 1].tolist() == [5.0, 4.0, 6.0]
+    assert preparation.inverse_transform(torch.zeros(3, 2), like=x, keep=~preparation.transform(x).isnan())[
+        :, 1
+    ].tolist() == [5.0, 4.0, 6.0]
 
 
 def test_rows_without_a_model(frame: pd.DataFrame) -> None:
@@ -701,6 +704,51 @@ def test_fields_remember_the_dtypes_and_the_categories_of_pandas() -> None:
     pd.testing.assert_frame_equal(again.given_back(drawn), frame)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array(pa.array([[1.0, 2.0]] * 4), dtype=pd.ArrowDtype(pa.list_(pa.float64()))),
+        pd.array([Decimal("1.25")] * 4, dtype=pd.ArrowDtype(pa.decimal128(6, 2))),
+        pd.cut(pd.Series([1, 2, 3, 4]), 2),
+    ],
+    ids=["lists", "decimals", "intervals"],
+)
+def test_fields_of_dtypes_without_a_name(values: Any) -> None:
+    frame = pd.DataFrame({"a": [0.0, 1.0, 2.0, 4.0], "b": values})
+    assert Preparation().fit(frame).schema_.sources == ("a", "b")
+    assert Fields.of(pa.table(frame), frame).dtypes == {}
+
+
+@pytest.mark.parametrize(
+    ("fitted", "later"),
+    [
+        (pa.array([0, 1, 1] * 9), pa.array([False, True, True] * 9)),
+        (pa.array([0, 1, 1] * 9), pa.array(["False", "TRUE", "true"] * 9)),
+        (pa.array(["no", "True", "1"] * 9), pa.array(["no", "True", "1"] * 9)),
+        (pa.array([True, False, True] * 9), pa.array([1, 0, 1] * 9)),
+        (pa.array([0.1, 0.2, 0.7] * 9), pa.array([0.1, 0.2, 0.7] * 9, pa.float32())),
+        (pa.array([0.1, 0.2, 0.7] * 9, pa.float32()), pa.array([0.1, 0.2, 0.7] * 9)),
+    ],
+)
+def test_categories_are_the_same_in_other_types(fitted: pa.Array, later: pa.Array) -> None:
+    preparation = Preparation(likelihoods={"x": "Categorical"}).fit(pa.table({"x": fitted, "y": np.arange(27.0)}))
+    one, other = (preparation.transform(pa.table({"x": each, "y": np.arange(27.0)})) for each in (fitted, later))
+    assert torch.equal(one, other) and len(one[:, 0].unique()) == len(fitted.unique())
+
+
+@pytest.mark.parametrize("kind", [pa.duration("us"), pa.time64("us"), pa.time32("s"), pa.decimal128(6, 2), pa.date32()])
+def test_categories_of_every_type_come_back(kind: pa.DataType) -> None:
+    values = pa.array([dt.timedelta(hours=1), dt.timedelta(hours=2)]) if pa.types.is_duration(kind) else None
+    clocks = pa.array([dt.time(1), dt.time(2, 30)]) if pa.types.is_time(kind) else None
+    days = pa.array([dt.date(2020, 1, 1), dt.date(2020, 2, 1)]) if pa.types.is_date(kind) else None
+    column = (values or clocks or days or pa.array([Decimal("1.25"), Decimal("2.50")])).cast(kind).dictionary_encode()
+    rows = pa.table({"x": column.take(pa.array([0, 1] * 30)), "y": np.arange(60.0)})
+    preparation = Preparation().fit(rows)
+    assert (
+        preparation.inverse_transform(preparation.transform(rows), like=rows)["x"].to_pylist() == rows["x"].to_pylist()
+    )
+
+
 def test_fields_of_polars_are_given_back_as_polars(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pl.DataFrame({"a": [1, 2], "b": ["u", "v"]})
     rows = pa.table(frame)
@@ -836,7 +884,9 @@ class TestDatesInTexts:
         texts[0], texts[1] = None, texts[1].replace(" ", "T")
         gaps = rows.set_column(0, "stamp", pa.array(texts))
         preparation = Preparation().fit(gaps)
-        filled = preparation.inverse_transform(preparation.transform(rows), like=gaps, keep=True)
+        filled = preparation.inverse_transform(
+            preparation.transform(rows), like=gaps, keep=~preparation.transform(gaps).isnan()
+        )
         assert filled["stamp"].to_pylist() == [self.STAMPS[0], *texts[1:]]
 
     def test_new_rows_are_written_as_those_of_the_fit(self, rows: pa.Table) -> None:
@@ -932,7 +982,9 @@ class TestCategoriesOfPandas:
     def test_filled_ones_are_declared(self, rows: pd.DataFrame) -> None:
         preparation = Preparation().fit(rows)
         gaps = rows.assign(kind=rows["kind"].where(rows["kind"] == "x").cat.set_categories(["x"]))
-        filled = preparation.inverse_transform(preparation.transform(rows), like=gaps, keep=True)
+        filled = preparation.inverse_transform(
+            preparation.transform(rows), like=gaps, keep=~preparation.transform(gaps).isnan()
+        )
         assert filled["kind"].astype(str).tolist() == rows["kind"].astype(str).tolist()
         assert filled["kind"].cat.categories.tolist() == ["x", "y", "z"] and not filled["kind"].cat.ordered
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import gzip
 import io
 import struct
@@ -176,6 +177,7 @@ def test_npz_labels_are_marked_and_columns_keep_their_names(tmp_path: Path) -> N
         ("a,a,,\n1,2,3,4\n", {"a": [1], "a (2)": [2], "column 3": [3], "column 4": [4]}),
         ("a,b\nNA,\nnull,?\n1,NaN\n", {"a": [None, None, 1], "b": [None, None, None]}),
         ("a,b\n", {"a": [], "b": []}),
+        ("month,at\n01,08:30\n12,09:45\n", {"month": ["01", "12"], "at": [dt.time(8, 30), dt.time(9, 45)]}),
         ("zip,x\n007,+3\n010, 4 \n", {"zip": ["007", "010"], "x": [3, 4]}),
         ("2019,2020\n2,3\n", {"2019": [2], "2020": [3]}),
         ("a\r\n1\r\n2\r\n", {"a": [1, 2]}),

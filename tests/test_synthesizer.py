@@ -147,6 +147,43 @@ def test_given_values_are_kept_and_the_others_follow_them() -> None:
     assert (both.age == 60).all() and both.pay.mean() == pytest.approx(6000, abs=700)
 
 
+def test_given_values_are_exactly_those() -> None:
+    dice = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": dice.normal(size=300), "amount": dice.integers(10**9, 2 * 10**9, 300)})
+    rows = rows.assign(twice=2 * rows.amount, calls=dice.negative_binomial(1, 0.1, 300))
+    synthesizer = Synthesizer("Linear", random_state=0).fit(rows)
+    new = synthesizer.sample(3, given={"x": 1e9, "amount": 1234567891, "calls": 3})
+    assert (new[["x", "amount", "calls"]] == [1e9, 1234567891, 3]).all(axis=None)
+    assert (
+        Synthesizer("Linear", random_state=0).fit(rows.to_numpy()).sample(2, given={"x0": 0.3})[:, 0].tolist()
+        == [0.3] * 2
+    )
+    with pytest.raises(InvalidParameter, match="'calls' to -3, which are no counts"):
+        synthesizer.sample(3, given={"calls": -3})
+
+
+def test_new_rows_are_as_fine_as_the_old_ones() -> None:
+    dice = np.random.default_rng(0)
+    prices = dice.normal(100, 30, 300).round(2)
+    kinds = {"decimal": pa.decimal128(10, 2), "single": pa.float32(), "double": pa.float64()}
+    rows = pa.table({name: pa.array(prices).cast(kind, safe=False) for name, kind in kinds.items()})
+    new = Synthesizer("Linear", random_state=0).fit(rows).sample(50)
+    assert new.schema.types == list(kinds.values())
+    for name in kinds:
+        told = new[name].cast(pa.string()).to_pylist()
+        assert all(len(each.partition(".")[2]) <= 2 for each in told)
+    whole = Synthesizer("Linear", random_state=0).fit(dice.integers(-50, 50, (200, 3))).sample(50)
+    assert np.array_equal(whole, whole.round()) and len(np.unique(whole)) > 20
+
+
+def test_times_and_padded_codes_in_texts_are_drawn() -> None:
+    dice = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": dice.normal(size=300), "month": [f"{1 + i % 12:02d}" for i in range(300)]})
+    rows = rows.assign(at=[f"{i % 24:02d}:30" for i in range(300)], y=2 * rows.x)
+    new = Synthesizer("Linear", random_state=0).fit(rows).sample(50)
+    assert set(new["month"]) <= set(rows["month"]) and new["at"].str.fullmatch(r"\d\d:\d\d:00").all()
+
+
 def test_given_numbers_move_the_others_as_a_regression_says() -> None:
     """Among rows drawn without anything given, x1 goes with x0 by the slope cov / var, and so where x0 is given."""
     rows = np.random.default_rng(0).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 4000)

@@ -17,6 +17,7 @@ from diabolo.preparation.dates import kind_of
 from diabolo.preparation.values import Role, role
 from diabolo.regions import Regions
 from diabolo.tasks.anomaly_detector import AnomalyDetector
+from diabolo.tasks.measures import within
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def reasons(detector: AnomalyDetector, X: Any, top: int = 3, nearest: int = 2) -
     scores = detector.anomaly_score(rows)
     verdicts = zip(scores, detector.threshold_.p_value(scores), detector.threshold_.exceeded(scores), strict=True)
     best = in_blocks(detector.preparation_.transform(rows), detector.autoencoder_.best)
-    cells, normal = _cells(rows, detector), _seen(_made(best, rows, detector, guessed=True), detector)
+    usual = within(detector.preparation_.schema_.columns, best)
+    cells, normal = _cells(rows, detector), _made(usual, rows, detector, guessed=True)
     near = _nearest(detector, rows, nearest)
     told = zip(contributions, cells, normal, scores, strict=True)
     why = [_told(names, *each, top) for each in told]
@@ -139,18 +141,6 @@ def _cells(rows: Any, detector: AnomalyDetector) -> list[dict[str, Any]]:
         names = detector.preparation_.schema_.sources
         return [dict(zip(names, row.tolist(), strict=True)) for row in rows]
     return pa.table(rows).select(list(detector.explained_names_)).to_pylist()
-
-
-def _seen(normal: list[dict[str, Any]], detector: AnomalyDetector) -> list[dict[str, Any]]:
-    """The rows with every number moved into the range that its column had in fit."""
-    numbers = [column for column in detector.preparation_.schema_.columns if column.kind in ("number", "count")]
-    ranges = {column.source: (column.low, column.high) for column in numbers if column.part == "value"}
-    for row in normal:
-        for name, (low, high) in ranges.items():
-            value = row.get(name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and low <= high:
-                row[name] = type(value)(min(max(value, low), high))
-    return normal
 
 
 def shown(value: Any) -> str:

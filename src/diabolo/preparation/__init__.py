@@ -24,7 +24,7 @@ from diabolo.params import Count, Params
 from diabolo.preparation.dates import kind_of, written
 from diabolo.preparation.detection import Detected, detect, is_spoiled, number
 from diabolo.preparation.encodings import Where, after, cells, decode, encode, natural, of_cells, standardised
-from diabolo.preparation.returned import filled, of_type
+from diabolo.preparation.returned import chosen, of_type
 from diabolo.preparation.streamed import Streamed
 from diabolo.preparation.survey import Profile, Survey, is_number, refuse_infinity
 from diabolo.preparation.units import in_one_unit
@@ -104,12 +104,15 @@ class Preparation(Params):
             return self._from_numbers(rows, where)
         return self._from_table(_named(rows, self.schema_.sources), where)
 
-    def inverse_transform(self, x: Tensor, like: Any = None, *, keep: bool = False) -> Any:
+    def inverse_transform(
+        self, x: Tensor, like: Any = None, *, keep: Tensor | None = None, rounded: bool = False
+    ) -> Any:
         """Rows of the type of ``like`` from a prepared tensor (n, columns, *grid).
 
-        What the model columns do not tell (columns set aside, a clock) is copied from ``like``. With ``keep`` every
-        value that is there in ``like`` stays exactly as it is, and only missing ones are filled. Without ``like``: an
-        Arrow table of the columns that the model knows.
+        What the model columns do not tell (columns set aside, a clock) is copied from ``like``. Where ``keep``, of the
+        shape of ``x``, is true, a value stays exactly as it is in ``like``. Numbers of tables are as fine as those of
+        the fit, of arrays only if they are to be ``rounded``. Without ``like``: an Arrow table of the columns that the
+        model knows.
         """
         values = x.detach().cpu().to(torch.float64).numpy()
         if like is None:
@@ -117,9 +120,10 @@ class Preparation(Params):
         rows = as_rows(like)
         if len(rows) != len(values):
             raise InvalidData(f"{len(values)} rows cannot be written like {len(rows)} rows. Give as many of both.")
+        kept = self._kept(torch.zeros_like(x, dtype=torch.bool) if keep is None else keep)
         if isinstance(rows, np.ndarray):
-            return self._array_like(values, rows, keep)
-        return of_type(self._table_like(values, rows, keep), like)
+            return self._array_like(values, rows, kept, rounded)
+        return of_type(self._table_like(values, rows, kept), like)
 
     def _of_array(self, rows: np.ndarray) -> Schema:
         _refuse_channels_last(rows.shape)
@@ -314,25 +318,32 @@ class Preparation(Params):
             return pa.table({name: grid_column(values) for name, values in self._grid_like(x).items()})
         return pa.table(self._decoded(x, {name: natural(columns) for name, columns in self._groups().items()}))
 
-    def _table_like(self, x: np.ndarray, rows: pa.Table, keep: bool) -> pa.Table:
+    def _kept(self, keep: Tensor) -> dict[str, np.ndarray]:
+        """Which values stay, by source: those of which all model columns do."""
+        parts: dict[str, np.ndarray] = {}
+        for column, each in zip(self.schema_.columns, keep.cpu().unbind(1), strict=True):
+            parts[column.source] = parts.get(column.source, True) & each.numpy()
+        return parts
+
+    def _table_like(self, x: np.ndarray, rows: pa.Table, kept: Mapping[str, np.ndarray]) -> pa.Table:
         if self.schema_.grid:
-            return self._channels_like(x, rows, keep)
+            return self._channels_like(x, rows, kept)
         kinds = self._kinds(rows)
         made = self._decoded(x, kinds)
         told = {name: pa.chunked_array([written(array, rows[name].type)]) for name, array in made.items()}
         columns = [
-            column if name not in told else filled(column, told[name]) if keep else told[name]
+            column if name not in told else chosen(kept[name], column, told[name])
             for name, column in zip(rows.column_names, rows.columns, strict=True)
         ]
         fields = [field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)]
         return pa.table(columns, schema=pa.schema(fields, rows.schema.metadata))
 
-    def _channels_like(self, x: np.ndarray, rows: pa.Table, keep: bool) -> pa.Table:
+    def _channels_like(self, x: np.ndarray, rows: pa.Table, kept: Mapping[str, np.ndarray]) -> pa.Table:
         for name, values in self._grid_like(x).items():
-            given = stacked(rows, [name], self.schema_.grid)[:, 0] if keep else np.nan
+            given = stacked(rows, [name], self.schema_.grid)[:, 0] if kept[name].any() else values
             place, field = rows.schema.get_field_index(name), rows.schema.field(name)
             kind = field.type if is_grid(field.type) else None
-            column = grid_column(np.where(np.isnan(given), values, given), kind)
+            column = grid_column(np.where(kept[name], given, values), kind)
             rows = rows.set_column(place, field.with_type(column.type), column)
         return rows
 
@@ -344,19 +355,18 @@ class Preparation(Params):
         texts = {name: kind_of(rows[name], each) for name, each in groups.items() if each[0].part != "value"}
         return kinds | texts | empty
 
-    def _array_like(self, x: np.ndarray, rows: np.ndarray, keep: bool) -> np.ndarray:
+    def _array_like(self, x: np.ndarray, rows: np.ndarray, kept: Mapping[str, np.ndarray], rounded: bool) -> np.ndarray:
         self._check_width(rows)
         out = rows.copy()
         if rows.ndim > 2:
             made = {name: of_dtype(each, rows.dtype) for name, each in self._grid_like(x).items()}
         else:
             kinds = dict.fromkeys(self.schema_.sources, pa.from_numpy_dtype(rows.dtype))
-            told = self._decoded(x, kinds, rounded=False)
+            told = self._decoded(x, kinds, rounded=rounded)
             made = {name: array.to_numpy(zero_copy_only=False) for name, array in told.items()}
         for place, name in enumerate(self.schema_.sources):
             if name in made:
-                given = rows[:, place]
-                out[:, place] = np.where(np.isnan(given), made[name], given) if keep and _has_gaps(rows) else made[name]
+                out[:, place] = np.where(kept[name], rows[:, place], made[name])
         return out
 
     def _grid_like(self, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -431,10 +441,6 @@ def _refuse_spoiled(name: str, rows: pa.Table | Source, where: Where) -> None:
         f"{place}Column {name!r} holds numbers with some text among them. Correct the text, or write NA where a value "
         f"is missing; if they are codes, pass likelihoods={{{name!r}: 'Categorical'}}."
     )
-
-
-def _has_gaps(rows: np.ndarray) -> bool:
-    return rows.dtype.kind == "f"
 
 
 def _row(row: int) -> str:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from diabolo.errors import InvalidData
-from diabolo.preparation.values import DAY, Role, numbers, role, used_of, words
-from diabolo.readers.texts import convert, first_misfit, fits, join, moment
+from diabolo.preparation.values import DAY, Role, numbers, role, unworded, used_of, words
+from diabolo.readers.texts import CLOCK, convert, first_misfit, fits, join, moment
 from diabolo.schema import Column
 
 MOMENTS = (Role.DATE, Role.TIME)
@@ -63,7 +63,7 @@ def written(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if role(kind) is not Role.TEXT or role(array.type) not in MOMENTS:
         return array
     texts = pc.replace_substring_regex(array.cast(pa.string()), r"\.0+(Z?)$", r"\1")
-    return texts.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else texts.cast(kind)
+    return unworded(texts, kind)
 
 
 def seconds(texts: pa.DictionaryArray, kind: pa.DataType) -> np.ndarray:
@@ -73,6 +73,8 @@ def seconds(texts: pa.DictionaryArray, kind: pa.DataType) -> np.ndarray:
 
 def _likely(first: Column, kind: pa.DataType) -> pa.DataType:
     """The type of the dates whose first model column this is; ``kind`` where it does not tell."""
+    if first.part == "hour sin":
+        return CLOCK
     if first.part != "elapsed":
         return kind
     return pa.timestamp("us") if first.low % DAY or first.high % DAY else pa.date32()

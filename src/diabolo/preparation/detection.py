@@ -42,7 +42,7 @@ import numpy as np
 
 from diabolo.errors import DiaboloWarning, InvalidParameter
 from diabolo.preparation.survey import Profile
-from diabolo.preparation.values import DAY, Role, grain
+from diabolo.preparation.values import DAY, Role, grain, number_text
 from diabolo.schema import UNSEEN, Column, Kind
 
 Detected = tuple[Column, ...] | str  # model columns, or the reason why there is none
@@ -251,8 +251,7 @@ def _category(profile: Profile, kept: int, known: tuple[str, ...] = ()) -> Detec
 
 def _numbers_counted(sample: np.ndarray) -> dict[str, int]:
     values, counts = np.unique(sample, return_counts=True)
-    names = (str(int(value)) if float(value).is_integer() else repr(float(value)) for value in values)
-    return dict(zip(names, counts.tolist(), strict=True))
+    return dict(zip(map(number_text, values.tolist()), counts.tolist(), strict=True))
 
 
 def _date(profile: Profile, kept: int, likelihood: str | None) -> Detected:

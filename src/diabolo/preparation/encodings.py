@@ -21,7 +21,7 @@ from diabolo.errors import InvalidData
 from diabolo.preparation.dates import read
 from diabolo.preparation.detection import CYCLES, MONDAY
 from diabolo.preparation.survey import refuse_infinity
-from diabolo.preparation.values import Role, clock, multiples, numbers, parsed, restored, role, words
+from diabolo.preparation.values import Role, clock, multiples, numbers, parsed, restored, role, unworded, words
 from diabolo.schema import Column
 
 Where = Callable[[int], str]
@@ -106,7 +106,10 @@ def _numbers(column: Column, array: pa.Array, where: Where) -> np.ndarray:
     kind = role(array.type)
     if kind in (Role.DATE, Role.TIME) or (kind is Role.OTHER and not array.null_count == len(array)):
         raise InvalidData(f"Column {column.source!r} held numbers in fit and now holds {array.type}. Convert it.")
-    given = _as_flags(array) if column.kind == "boolean" and kind is Role.TEXT else array
+    given = array
+    if column.kind == "boolean" and kind is Role.TEXT:
+        texts = words(array)
+        given = pa.DictionaryArray.from_arrays(texts.indices, _as_flags(texts.dictionary))
     try:
         values = parsed(given)
     except pa.ArrowInvalid:
@@ -132,8 +135,11 @@ def _places(column: Column, array: pa.Array) -> np.ndarray:
 
 
 def _index(names: Sequence[str], array: pa.Array) -> np.ndarray:
-    texts = words(array)
-    places = pc.index_in(texts.dictionary, value_set=pa.array(names, pa.string()))
+    texts, known = words(array), pa.array(names, pa.string())
+    found, flags = texts.dictionary, _as_flags(known)
+    if set(flags.to_pylist()) <= {"0", "1"} and len(flags.unique()) == len(names):  # true or 1: the same flag
+        found, known = _as_flags(found), flags
+    places = pc.index_in(found, value_set=known)
     return np.asarray(places.take(texts.indices).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
@@ -231,18 +237,13 @@ def _of_type(values: np.ndarray, kind: pa.DataType) -> pa.Array:
 def _named(names: Sequence[str], places: np.ndarray, kind: pa.DataType) -> pa.Array:
     known = ~np.isnan(places) & (places < len(names) - 0.5)
     index = pa.array(np.where(known, np.rint(places), 0).astype(np.int32), mask=~known)
-    texts = pa.array(names, pa.string()).take(index)
-    if pa.types.is_dictionary(kind):
-        return texts.cast(kind.value_type).dictionary_encode().cast(kind)
-    return texts.cast(pa.float64()).cast(kind) if pa.types.is_integer(kind) else texts.cast(kind)
+    return unworded(pa.array(names, pa.string()).take(index), kind)
 
 
-def _as_flags(array: pa.Array) -> pa.Array:
+def _as_flags(texts: pa.Array) -> pa.Array:
     """The texts true and false as 1 and 0; other texts stay."""
-    texts = words(array)
-    lower = pc.utf8_lower(texts.dictionary)
-    found = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", lower))
-    return pa.DictionaryArray.from_arrays(texts.indices, found)
+    lower = pc.utf8_lower(texts)
+    return pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", texts))
 
 
 def _first_text(array: pa.Array) -> int:

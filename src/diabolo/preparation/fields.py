@@ -52,7 +52,7 @@ class Fields:
         types = {each.name: _spelled(each.type) for each in rows.schema}
         library = type(X).__module__.partition(".")[0]
         if library == "pandas":
-            return cls("pandas", types, _dtypes(rows, types), _levels(rows))
+            return cls("pandas", types, _dtypes(X, rows, types), _levels(rows))
         return cls("polars" if library == "polars" else "table", types)
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,12 +100,16 @@ def framed(columns: np.ndarray, names: list[str], like: Any) -> Any:
     return type(like)(table) if library == "polars" else table
 
 
-def _dtypes(rows: pa.Table, types: Mapping[str, str]) -> dict[str, str]:
-    """The dtypes of pandas, by column, that Arrow's types do not become by themselves."""
-    empty = rows.slice(0, 0)
-    usual, own = (empty.to_pandas(ignore_metadata=each).dtypes for each in (True, False))
-    different = {name: str(own[name]) for name in types if own[name] != usual[name] and str(own[name]) != "category"}
-    return {name: dtype for name, dtype in different.items() if not pa.types.is_null(_understood(types[name]))}
+def _dtypes(frame: Any, rows: pa.Table, types: Mapping[str, str]) -> dict[str, str]:
+    """The dtypes of a pandas frame, by column, that Arrow's types do not become by themselves but by their names."""
+    found = {}
+    for name, own in zip(map(str, frame.columns), frame.dtypes, strict=True):
+        if name in types and not pa.types.is_null(_understood(types[name])):
+            empty = rows.select([name]).slice(0, 0).to_pandas(ignore_metadata=True)[name]
+            with suppress(TypeError, ValueError, NotImplementedError):  # a dtype without such a name
+                if empty.dtype != own and empty.astype(str(own)).dtype == own:
+                    found[name] = str(own)
+    return found
 
 
 def _levels(rows: pa.Table) -> dict[str, Levels]:
@@ -129,7 +133,10 @@ def _understood(text: str, grid: tuple[int, ...] = ()) -> pa.DataType:
     """The type that ``_spelled`` told; null for those that no model column can stand for."""
     first, _, values = text.partition(" ")
     if first == "dictionary":
-        return pa.dictionary(pa.int32(), _understood(values))
+        kind = _understood(values)
+        return kind if pa.types.is_null(kind) else pa.dictionary(pa.int32(), kind)
+    if first.startswith("decimal"):
+        return _decimal(text)
     if first == "grid":
         return pa.fixed_shape_tensor(_understood(values), grid)
     unit, zone, name = text.removeprefix("timestamp[").partition(", tz=")
@@ -139,3 +146,10 @@ def _understood(text: str, grid: tuple[int, ...] = ()) -> pa.DataType:
         return pa.type_for_alias(text)
     except ValueError:
         return pa.null()
+
+
+def _decimal(text: str) -> pa.DataType:
+    """The type called ``decimal128(10, 2)``, or of another width."""
+    width, _, digits = text.removeprefix("decimal").removesuffix(")").partition("(")
+    make: Any = getattr(pa, f"decimal{width}")
+    return make(*map(int, digits.split(",")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,13 +28,14 @@ def of_type(table: pa.Table, like: Any) -> Any:
     return type(like)(folded(table, pa.table(like[:0]).schema)) if library == "polars" else table
 
 
-def filled(given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
-    """``given`` with its missing values (null or NaN) taken from ``new``."""
-    if pa.types.is_null(given.type):
+def chosen(kept: np.ndarray, given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values of ``given`` where they are ``kept``, those of ``new`` elsewhere."""
+    if not kept.any():
         return new
-    missing = given.is_null(nan_is_null=pa.types.is_floating(given.type))
-    chosen = pc.if_else(missing, new.cast(given.type), given)
-    return chosen if isinstance(chosen, pa.ChunkedArray) else pa.chunked_array([chosen])
+    if kept.all():
+        return given
+    found = pc.if_else(pa.array(kept), given, new.cast(given.type))
+    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
 
 def _framed(table: pa.Table, like: Any) -> Any:

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from diabolo.readers.texts import CLOCK, convert
+
 DAY = 86_400.0
 FEW = 64  # values that tell soon that all are no multiples
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -41,10 +43,8 @@ def role(kind: pa.DataType) -> Role:
     for each, tests in TESTS.items():
         if any(test(kind) for test in tests):
             return each
-    is_list = (
-        types.is_dictionary(kind) and not types.is_nested(kind.value_type) and not types.is_binary(kind.value_type)
-    )
-    return Role.TEXT if is_list else Role.OTHER
+    named = types.is_dictionary(kind) and role(kind.value_type) is not Role.OTHER
+    return Role.TEXT if named else Role.OTHER
 
 
 TESTS = {
@@ -65,9 +65,9 @@ def numbers(array: pa.Array) -> np.ndarray:
         kind = array.type
     if types.is_timestamp(kind) or types.is_duration(kind) or types.is_time(kind):
         return _floats(array.cast(pa.int32() if kind.bit_width == 32 else pa.int64())) / PER_SECOND[kind.unit]
-    if types.is_decimal(kind) or types.is_boolean(kind):
-        array = array.cast(pa.float64() if types.is_decimal(kind) else pa.uint8())
-    return _floats(array)
+    if types.is_decimal(kind):
+        array = array.cast(pa.string()).cast(pa.float64())  # the nearest float, which the cast itself may miss
+    return _floats(array.cast(pa.uint8()) if types.is_boolean(kind) else array)
 
 
 def parsed(array: pa.Array) -> np.ndarray:
@@ -101,8 +101,11 @@ def grain(values: np.ndarray, sizes: Sequence[float]) -> float:
 
 
 def _are(values: np.ndarray, size: float) -> bool:
-    """Whether all values are multiples of a size."""
-    return np.array_equal(multiples(values, size), values)
+    """Whether all values are multiples of a size, numbers of 32 bits as well as these can be."""
+    exact = multiples(values, size)
+    with np.errstate(over="ignore"):
+        single, rounded = values.astype(np.float32), exact.astype(np.float32)
+    return np.array_equal(exact, values) or (np.array_equal(single, values) and np.array_equal(rounded, single))
 
 
 def multiples(values: np.ndarray, size: float) -> np.ndarray:
@@ -116,6 +119,28 @@ def words(array: pa.Array) -> pa.DictionaryArray:
     if not types.is_dictionary(array.type):
         array = (array.cast(pa.string()) if types.is_null(array.type) else array).dictionary_encode()
     return pa.DictionaryArray.from_arrays(array.indices, _texts(array.dictionary))
+
+
+def number_text(value: float) -> str:
+    """A number as it is written: 3.0 as 3, and 0.1 also where it has 32 bits.
+
+    >>> number_text(3.0), number_text(0.1), number_text(float(np.float32(0.1)))
+    ('3', '0.1', '0.1')
+    """
+    if value.is_integer():
+        return str(int(value))
+    single = np.float32(value)
+    return str(single) if single == value else repr(value)
+
+
+def unworded(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Texts as a column of type ``kind``, the inverse of ``words``."""
+    if types.is_dictionary(kind):
+        return unworded(texts, kind.value_type).dictionary_encode().cast(kind)
+    if types.is_time(kind):
+        return convert(texts, CLOCK).cast(kind)
+    between = pa.int64() if types.is_duration(kind) else pa.float64() if types.is_integer(kind) else texts.type
+    return texts.cast(between).cast(kind)
 
 
 def used_of(texts: pa.DictionaryArray) -> pa.Array:
@@ -145,12 +170,8 @@ def _floats(array: pa.Array) -> np.ndarray:
 def _texts(array: pa.Array) -> pa.Array:
     kind = array.type
     if types.is_floating(kind):
-        return pa.array([None if each is None else _number_text(each) for each in array.to_pylist()], pa.string())
+        return pa.array([None if each is None else number_text(each) for each in array.to_pylist()], pa.string())
     return array if types.is_string(kind) else array.cast(pa.string())
-
-
-def _number_text(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def _whole(values: np.ndarray, missing: np.ndarray, kind: pa.DataType) -> pa.Array:

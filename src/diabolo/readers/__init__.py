@@ -105,7 +105,19 @@ def as_rows(X: Any) -> Rows:
         return unfolded(_table(X))
     if hasattr(X, "toarray"):
         raise InvalidData("A sparse matrix was given; dense rows are needed. Call .toarray() on it.")
-    return _array(X)
+    return _array(unmasked(X))
+
+
+def unmasked(X: Any) -> Any:
+    """``X`` itself, or a masked array with its masked values missing: NaN among numbers, None among other objects.
+
+    >>> unmasked(np.ma.masked_equal([[1, -9]], -9))
+    array([[ 1., nan]])
+    """
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    kind, missing = (np.float64, np.nan) if X.dtype.kind in "fiub" else (object, None)
+    return np.ma.filled(X.astype(kind), missing)
 
 
 def _table(X: Any) -> pa.Table:

@@ -31,6 +31,7 @@ WIDER = {
     (pa.date32(), pa.timestamp("us")): pa.timestamp("us"),
 }
 PADDED = r"^\s*[+-]?0[0-9xX]"
+HOURS = r"^\d\d:"
 
 
 def guess(strings: pa.Array, comma: bool = False) -> pa.DataType:
@@ -67,7 +68,10 @@ def convert(strings: pa.Array, kind: pa.DataType, comma: bool = False) -> pa.Arr
     if pa.types.is_null(kind):
         return _nothing(strings)
     if kind == CLOCK:
-        stamps = pc.binary_join_element_wise("1970-01-01 ", tidied(strings), "")
+        times = tidied(strings)
+        if not pc.all(pc.match_substring_regex(times, HOURS), min_count=0).as_py():
+            raise pa.ArrowInvalid("hours without minutes are numbers or names")
+        stamps = pc.binary_join_element_wise("1970-01-01 ", times, "")
         return pc.cast(pc.cast(stamps, pa.timestamp("us")), CLOCK)
     try:
         return pc.cast(strings, kind)

@@ -73,6 +73,10 @@ def told(preparation: Preparation, fields: Fields, given: Mapping[str, Any], cou
         what = f"the column {unknown[0]!r}" if unknown else "nothing"
         raise InvalidParameter(f"given fixes {what}. It may fix {', '.join(known[:8])}.")
     x = preparation.transform(_filled(fields.blank(schema, count), schema, given))
+    for column in schema.columns:
+        if column.kind == "count" and column.source in given and (np.asarray(given[column.source], float) < 0).any():
+            what = f"the column {column.source!r} to {given[column.source]!r}, which are no counts"
+            raise InvalidParameter(f"given fixes {what}. Counts are 0 or more.")
     if (strange := nameless(schema.columns, x)).any():
         column = schema.columns[int(strange.transpose(0, 1).flatten(1).any(1).int().argmax())]
         what = f"the column {column.source!r} to {given[column.source]!r}, which the fit never saw"
@@ -93,6 +97,17 @@ def all_told(preparation: Preparation, fields: Fields, given: Mapping[str, Any] 
             f"a list of one for each. Got {list(given or ()) or None}."
         )
     return told(preparation, fields, given, count) if given else None
+
+
+def blank(
+    preparation: Preparation, fields: Fields, count: int, given: Mapping[str, Any] | None
+) -> tuple[np.ndarray | pa.Table, Tensor | None]:
+    """Rows without any value but those ``given``, of the kind of those of the fit, and where the given ones are."""
+    rows = fields.blank(preparation.schema_, count)
+    if not given:
+        return rows, None
+    rows = _filled(rows, preparation.schema_, given)
+    return rows, ~preparation.transform(rows).isnan()
 
 
 def nameless(columns: tuple[Column, ...], x: Tensor) -> Tensor:

@@ -54,9 +54,7 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
 
     def transform(self, X: Any) -> Any:
         """``X`` without the noise, of the type of ``X``."""
-        rows = self.rows(X)
-        cleaned = self._each(self.preparation_.transform(rows), self._clean)
-        return self._back(cleaned, X, rows)
+        return self._rewritten(X, self._clean)
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The cleaned batch."""

@@ -69,7 +69,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
         if z.dim() != 2 or z.shape[1] != self._n_features_out:
             raise SchemaMismatch(f"A code has {self._n_features_out} numbers, an array (n, numbers). Got {z.shape}.")
         like = all_told(self.preparation_, self.fields_, given, len(z))
-        return self._new(guesses(self.autoencoder_, z, like))
+        return self._new(guesses(self.autoencoder_, z, like), given)
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with the numbers of the code behind its columns, in place of older ones."""

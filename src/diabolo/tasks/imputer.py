@@ -66,9 +66,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
 
     def transform(self, X: Any) -> Any:
         """``X`` with every missing value filled in, of the type of ``X``."""
-        rows = self.rows(X)
-        filled = self._each(self.preparation_.transform(rows), self._fill)
-        return self._back(filled, X, rows, keep=True)
+        return self._rewritten(X, self._fill)
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The completed batch."""

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from diabolo.errors import InvalidData
+from diabolo.readers import unmasked
 
 NO_NUMBER = "could not convert string to float: "
 
@@ -17,7 +18,7 @@ NO_NUMBER = "could not convert string to float: "
 def validated(task: BaseEstimator, X: Any, first: bool, **rules: Any) -> Any:
     """``X`` by scikit-learn's rules. Raises InvalidData."""
     try:
-        return validate_data(task, X, reset=first, **rules)
+        return validate_data(task, unmasked(X), reset=first, **rules)
     except ValueError as error:
         raise InvalidData(_in_words(str(error))) from None
 

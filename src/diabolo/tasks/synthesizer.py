@@ -97,7 +97,7 @@ class Synthesizer(Task):
         makes few codes remain, and rows are alike. Columns that were given in fit need no resampling: the model is told
         them. Raises InvalidParameter for a number below 0, and for a column or a category that the model does not know.
         """
-        return self._new(torch.cat(list(self._blocks(n, seed, given))))
+        return self._new(torch.cat(list(self._blocks(n, seed, given))), given)
 
     def combine(self, X: Any, weights: Any, given: Mapping[str, Any] | None = None) -> Any:
         """What sums of codes stand for: row i is decoded from ``sum_j weights[i, j] code(X[j])``, (m, n) weights.
@@ -188,7 +188,8 @@ class Synthesizer(Task):
 
     def _decoded(self, z: Tensor, given: Mapping[str, Any] | None) -> Any:
         """The best guess at what codes stand for, as rows."""
-        return self._new(guesses(self.autoencoder_, z, all_told(self.preparation_, self.fields_, given, len(z))))
+        x = guesses(self.autoencoder_, z, all_told(self.preparation_, self.fields_, given, len(z)))
+        return self._new(x, given)
 
     def _prior(self, n: int, x: Tensor | None) -> Tensor:
         """Codes from the prior, under the conditions in ``x``."""

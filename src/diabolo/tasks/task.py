@@ -34,6 +34,7 @@ from diabolo.schema import Schema
 from diabolo.tasks.cards import card, sparsity
 from diabolo.tasks.codes import codes
 from diabolo.tasks.comparison import compared, line, of_width, used
+from diabolo.tasks.conditions import blank
 from diabolo.tasks.rows import at_least_two, too_few, validated
 from diabolo.tasks.tensors import alike, group, rebuilt
 from diabolo.tasks.weights import checked, counted, is_count, places_of
@@ -386,22 +387,32 @@ class Task(Params, ABC):
 
     def reconstruct(self, X: Any) -> Any:
         """What the autoencoder makes of each row, in the units and the type of ``X``."""
-        rows = self.rows(X)
-        return self._back(self._each(self.preparation_.transform(rows), self.autoencoder_.best), X, rows)
+        check_is_fitted(self, "autoencoder_")
+        return self._rewritten(X, self.autoencoder_.best)
 
-    def _back(self, x: Tensor, X: Any, rows: np.ndarray | pa.Table, *, keep: bool = False) -> Any:
-        """Prepared rows in the units and the type of ``X``; as an Arrow table where ``X`` is a file."""
+    def _rewritten(self, X: Any, read: Callable[[Tensor], Tensor]) -> Any:
+        """``read`` of prepared rows in the units and the type of ``X``; as an Arrow table where ``X`` is a file.
+
+        A value that ``read`` leaves alone is exactly that of ``X``.
+        """
+        rows = self.rows(X)
+        x = self.preparation_.transform(rows)
+        new = self._each(x, read)
         like = X if isinstance(rows, pa.Table) and not isinstance(X, (str, Path, Source)) else rows
-        return self.preparation_.inverse_transform(x, like=like, keep=keep)
+        return self.preparation_.inverse_transform(new, like=like, keep=new == x)
 
     def _codes(self, x: Tensor) -> Tensor:
         """The codes of prepared rows, one row of numbers each."""
         return codes(self.autoencoder_, x)
 
-    def _new(self, x: Tensor) -> Any:
-        """Prepared rows that nobody gave, in the units and the type of the rows of the fit."""
-        blank = self.fields_.blank(self.preparation_.schema_, len(x))
-        return self.fields_.given_back(self.preparation_.inverse_transform(x, like=blank))
+    def _new(self, x: Tensor, given: Mapping[str, Any] | None = None) -> Any:
+        """Prepared rows that nobody gave, in the units and the type of the rows of the fit.
+
+        Values that are ``given`` are exactly these.
+        """
+        like, keep = blank(self.preparation_, self.fields_, len(x), given)
+        new = self.preparation_.inverse_transform(x, like=like, keep=keep, rounded=self.draws)
+        return self.fields_.given_back(new)
 
     def stand_in(self, name: str) -> Params | None:
         return clone(resolve(self.usual["table"])) if name == "variant" else super().stand_in(name)
