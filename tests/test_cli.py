@@ -124,6 +124,34 @@ def test_run_keeps_every_row_and_column_and_marks_the_broken_ones(model: Path, n
     assert f"60 rows, {marked} of them anomalies" in err
 
 
+def test_a_row_of_codes_has_the_same_score_alone_as_among_others(tmp_path: Path) -> None:
+    """Versions and a flag with a third value, which a file of one row would spell as numbers and as true."""
+    rng = np.random.default_rng(0)
+    version, active = rng.choice(["1.10", "1.9", "2.0.1"], 300), rng.choice(["True", "False", "unknown"], 300)
+    x = np.char.str_len(version) + np.char.str_len(active) + 0.1 * rng.normal(size=300)
+    write(pa.table({"version": version, "active": active, "x": x, "y": 2 * x}), tmp_path / "all.csv")
+    lines = (tmp_path / "all.csv").read_text().splitlines()
+    first = next(line for line in lines[1:] if "2.0.1" not in line and "unknown" not in line)
+    (tmp_path / "one.csv").write_text(f"{lines[0]}\n{first}\n")
+    command("fit", "detect", tmp_path / "all.csv", "-o", tmp_path / "m", *QUICK)
+    many = rows_of(command("run", tmp_path / "m", tmp_path / "all.csv", "-q")[0])
+    (alone,) = rows_of(command("run", tmp_path / "m", tmp_path / "one.csv", "-q")[0])
+    assert alone in many
+
+
+def test_a_contaminated_fit_of_two_rounds_needs_one_file(tmp_path: Path, place: Path) -> None:
+    words = ("-p", "training=contaminated", "-p", "trainer.epochs=2", "-p", "variant=Vanilla")
+    command("fit", "detect", place / "train.csv", "-o", tmp_path / "m", *words)
+    assert [each.name for each in tmp_path.iterdir()] == ["m"]
+
+
+def test_the_model_is_not_written_over(model: Path, new: Path) -> None:
+    before = model.read_bytes()
+    for words in (("run", model, new, "-o", model), ("report", model, new, "-o", model)):
+        assert "is a file that is read" in command(*words, code=2)[1]
+    assert model.read_bytes() == before
+
+
 def test_run_says_the_same_as_python(model: Path, new: Path, tmp_path: Path) -> None:
     command("run", model, new, "-o", tmp_path / "scored.parquet", "--quiet")
     scores = pq.read_table(tmp_path / "scored.parquet")["anomaly_score"].to_numpy()

@@ -49,6 +49,15 @@ def test_whole_numbers_stay_in_their_range() -> None:
     assert grid_column(np.array([[-300.0, 1.6]]), kind).to_numpy_ndarray().tolist() == [[-128, 2]]
 
 
+def test_missing_whole_numbers_are_null_or_fractions() -> None:
+    kind = pa.fixed_shape_tensor(pa.uint8(), (1, 2))
+    whole = grid_column(np.array([[[1.0, 2.0]], [[np.nan, np.nan]]]), kind)
+    assert whole.type == kind and whole.is_null().to_pylist() == [False, True]
+    part = grid_column(np.array([[[1.0, 2.0]], [[np.nan, 3.0]]]), kind)
+    assert part.type.value_type == pa.float64() and part.null_count == 0
+    assert np.array_equal(part.to_numpy_ndarray(), [[[1, 2]], [[np.nan, 3]]], equal_nan=True)
+
+
 def test_other_shapes_are_refused(pixels: np.ndarray) -> None:
     table = pa.table({"near": grid_column(pixels[:, 0]), "small": grid_column(pixels[:, 1, :2]), "n": range(12)})
     with pytest.raises(InvalidData, match=r"'near' \(4, 5\), 'small' \(2, 5\)"):

@@ -13,7 +13,7 @@ from diabolo import AnomalyDetector, Denoiser
 from diabolo.arguments import check_output
 from diabolo.cli import app
 from diabolo.errors import DiaboloWarning, InvalidData, InvalidParameter, MissingExtra, UnreadableFile
-from diabolo.grids import channels, stacked
+from diabolo.grids import channels, grid_column, stacked
 from diabolo.images import Pictures
 from diabolo.readers import open_sink, open_source
 
@@ -107,6 +107,42 @@ def test_photographs_are_set_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turned to the right by 90 degrees
     save(tmp_path / "a.png", pixels, exif=exif)
     assert stacked(open_source(tmp_path).table(), ["grey"], (3, 2))[0, 0].tolist() == [[0, 255], [0, 0], [0, 0]]
+
+
+def test_tiff_is_set_upright_once(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(tmp_path / "a.tif", pixels, exif=exif, compression="tiff_lzw")
+    assert stacked(open_source(tmp_path).table(), ["grey"], (3, 2))[0, 0].tolist() == [[0, 255], [0, 0], [0, 0]]
+
+
+def test_a_model_knows_how_many_bits_a_pixel_has(grey: Path, tmp_path: Path) -> None:
+    for file in sorted(grey.glob("[0-9]*.png")):
+        with Image.open(file) as image:
+            save(tmp_path / "deep" / file.name, np.asarray(image).astype(np.uint16) * 257)
+    for one, other in ((grey, tmp_path / "deep"), (tmp_path / "deep", grey)):
+        detector = AnomalyDetector("Linear", random_state=0).fit(one)
+        assert np.array_equal(detector.anomaly_score(other), detector.anomaly_score(one))
+
+
+def test_fractions_are_refused(tmp_path: Path, rng: np.random.Generator) -> None:
+    save(tmp_path / "a.tif", rng.random((4, 4)).astype(np.float32))
+    with pytest.raises(UnreadableFile, match=r"a\.tif holds fractions.* Save it with 8 or 16 bits\.$"):
+        open_source(tmp_path)
+
+
+def test_no_image_takes_the_place_of_another(tmp_path: Path) -> None:
+    pixels = np.arange(4 * 4, dtype=np.uint8).reshape(4, 1, 2, 2)
+    rows = pa.table({"file": ["a.png", "a.bmp", "a.bmp.png", "a.png"], "grey": grid_column(pixels[:, 0])})
+    with open_sink(f"{tmp_path}/new/") as sink:
+        sink.write(rows)
+        sink.write(rows.set_column(0, "file", pa.array([1, 1, 2, 3])))
+    names = ["a.png", "a.bmp.png", "a.bmp (2).png", "a (2).png", "1.png", "1 (2).png", "2.png", "3.png"]
+    assert sorted(each.name for each in (tmp_path / "new").iterdir()) == sorted(names)
+    with Image.open(tmp_path / "new" / "a (2).png") as image:
+        assert np.array_equal(np.asarray(image), pixels[3, 0])
 
 
 def test_a_model_reads_images_as_those_of_its_fit(grey: Path, tmp_path: Path) -> None:

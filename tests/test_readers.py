@@ -22,9 +22,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from diabolo.errors import InvalidData, UnreadableFile
-from diabolo.readers import Source, arrays, as_rows, open_source
+from diabolo.grids import stacked
+from diabolo.preparation import Preparation
+from diabolo.readers import Source, arrays, as_rows, open_sink, open_source
 from diabolo.readers.lists import folded, unfolded
-from diabolo.readers.source import ROWS, rows_at_once
+from diabolo.readers.source import ROWS, Origin, rows_at_once
+from diabolo.readers.textfiles import Delimited
 
 TABLE = pa.table({"a": [1.5, None, 3.0], "s": ["x", "y", None], "n": [1, 2, 3]})
 
@@ -177,6 +180,9 @@ def test_npz_labels_are_marked_and_columns_keep_their_names(tmp_path: Path) -> N
         ("a,a,,\n1,2,3,4\n", {"a": [1], "a (2)": [2], "column 3": [3], "column 4": [4]}),
         ("a,b\nNA,\nnull,?\n1,NaN\n", {"a": [None, None, 1], "b": [None, None, None]}),
         ("a,b\n", {"a": [], "b": []}),
+        ("\n\nk,s\nx,on\ny,off\n", {"k": ["x", "y"], "s": ["on", "off"]}),
+        ("v\n1.5\n\n2.5\n", {"v": [1.5, None, 2.5]}),
+        ('a,b\n1,5" pipe\n2,x\n', {"a": [1, 2], "b": ['5" pipe', "x"]}),
         ("month,at\n01,08:30\n12,09:45\n", {"month": ["01", "12"], "at": [dt.time(8, 30), dt.time(9, 45)]}),
         ("zip,x\n007,+3\n010, 4 \n", {"zip": ["007", "010"], "x": [3, 4]}),
         ("2019,2020\n2,3\n", {"2019": [2], "2020": [3]}),
@@ -187,6 +193,41 @@ def test_npz_labels_are_marked_and_columns_keep_their_names(tmp_path: Path) -> N
 )
 def test_csv_as_it_comes(tmp_path: Path, text: str, expected: dict[str, list[Any]]) -> None:
     assert read(tmp_path / "t.csv", text).to_pydict() == expected
+
+
+@pytest.mark.parametrize("line", [2, 4])
+def test_a_quote_that_is_never_closed_is_told_with_its_line(tmp_path: Path, line: int) -> None:
+    lines = ["a,b", *(f'{i},"on"' for i in range(3))]
+    lines[line - 1] = '7,"on'
+    assert f"line {line}: a quote is opened and never closed" in failure(tmp_path / "t.csv", "\n".join(lines))
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_what_was_text_in_a_fit_is_text(tmp_path: Path, once: bool) -> None:
+    """Whatever the other rows of a file are, a code is spelt as it is."""
+    origin = Origin(written(tmp_path / "t.csv", "version,active,x\n1.20,True,1\n"))
+    origin.once = once
+    types = {"version": "string", "active": "dictionary string", "x": "double"}
+    assert Delimited(origin, types).table().to_pylist() == [{"version": "1.20", "active": "True", "x": 1}]
+    assert open_source(tmp_path / "t.csv").table().to_pylist() == [{"version": 1.2, "active": True, "x": 1}]
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow"])
+def test_the_index_of_pandas_is_not_learned_from(tmp_path: Path, name: str) -> None:
+    table = pa.Table.from_pandas(pd.DataFrame({"a": [1.0, 2.0, 4.0], "b": [0.0, 1.0, 0.5]}, index=[2, 0, 1]))
+    with open_sink(tmp_path / name) as sink:
+        sink.write(table)
+    source = open_source(tmp_path / name)
+    assert source.table().column_names == ["a", "b", "__index_level_0__"]
+    assert Preparation().fit(source).schema_.dropped == {"__index_level_0__": "the index of a DataFrame"}
+
+
+def test_flags_of_images_are_numbers(tmp_path: Path) -> None:
+    flags = np.random.default_rng(0).random((5, 1, 3, 2)) < 0.5
+    for name, save in {"t.npy": np.save, "t.npz": np.savez}.items():
+        save(tmp_path / name, flags)
+        found = open_source(tmp_path / name).table()
+        assert np.array_equal(stacked(found, found.column_names[:1], (3, 2)), flags.astype(np.uint8))
 
 
 def test_dates_times_and_instants(tmp_path: Path) -> None:

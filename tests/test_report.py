@@ -19,6 +19,7 @@ import pytest
 from diabolo import AnomalyDetector, Denoiser, Imputer, report
 from diabolo.diagnosis import Finding
 from diabolo.errors import InvalidData, InvalidParameter, SchemaMismatch
+from diabolo.grids import grid_column
 from diabolo.readers import open_source
 from diabolo.report import model, pictures, words
 from diabolo.report.charts import CurveChart, ScoreChart, spark
@@ -454,6 +455,27 @@ def test_what_is_strange_is_drawn(shape: tuple[int, ...], tmp_path: Path) -> Non
     assert ("img" if len(shape) == 3 else "path") in page.elements
     assert any(text.startswith("Row 7") for text in page.texts)
     assert (tmp_path / "r.html").stat().st_size < LIMIT
+
+
+def test_a_value_between_gaps_is_drawn_and_a_long_line_keeps_its_ends() -> None:
+    alone = str(pictures._line(np.array([np.nan, 1.0, np.nan, 0.0, 1.0]), 0.0, 1.0, "line"))
+    assert alone.count("M") == 2 and alone.count("h1") == 1 and alone.count("L") == 1
+    long = np.zeros(100_000)
+    long[31_415], long[:1000] = 9.0, np.nan
+    ends = pictures._ends(long)
+    assert len(ends) == 640 and np.nanmax(ends) == 9.0 and np.isnan(ends[:2]).all()
+
+
+def test_a_gap_that_stays_is_no_change(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 1, 12))
+    rows[:, 0, 3:6] = np.nan
+    table = pa.table({"x0": grid_column(rows[:, 0])})
+    denoiser = Denoiser("Linear", random_state=0).fit(rows)
+    (drawn,) = pictures.restored(denoiser, table.slice(0, 1), denoiser.transform(table.slice(0, 1)))
+    imputer = Imputer("Linear", random_state=0).fit(rows)
+    (filled,) = pictures.restored(imputer, table.slice(0, 1), imputer.transform(table.slice(0, 1)), gaps=1.0)
+    places = [f'x="{place * 640 / 12:.1f}"' for place in (3, 4, 5)]
+    assert not any(each in str(drawn) for each in places) and all(each in str(filled) for each in places)
 
 
 def test_pictures_are_png() -> None:

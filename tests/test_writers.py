@@ -123,6 +123,13 @@ def test_nested_values_become_json_in_csv(tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").read_text() == 'l\n"[1, 2]"\n\n'
 
 
+def test_bytes_become_base64_in_text(tmp_path: Path) -> None:
+    for name in ("t.csv", "t.jsonl"):
+        with open_sink(tmp_path / name) as sink:
+            sink.write(pa.table({"b": [b"\xff\x00", None], "n": [1, 2]}))
+        assert open_source(tmp_path / name).table()["b"].to_pylist() == ["/wA=", None]
+
+
 def test_text_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(2000, np.int32)), pa.array(["x" * 1_000_000]))
     with pytest.raises(InvalidData, match="Leave that column out"), open_sink(tmp_path / "t.csv") as sink:

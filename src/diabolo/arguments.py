@@ -49,7 +49,8 @@ def open_data(data: str, format: str | None, task: Task | None = None) -> Source
         raise InvalidParameter(
             f"There is no format {format!r}.{suggestion(format, FORMATS)} Use: {', '.join(FORMATS)}, images."
         )
-    return open_source(data, format, task and task.preparation_.schema_)
+    known = (task.preparation_.schema_, task.fields_.types) if task else ()
+    return open_source(data, format, *known)
 
 
 def results_of(task: Task, data: str, format: str | None) -> tuple[int | None, Iterator[RecordBatch]]:
@@ -67,7 +68,7 @@ def results_of(task: Task, data: str, format: str | None) -> tuple[int | None, I
     return int(data), task.batches(int(data))
 
 
-def check_output(output: Path | str, data: str, *, rows: bool = False) -> None:
+def check_output(output: Path | str, *inputs: Path | str, rows: bool = False) -> None:
     """Raise InvalidParameter before the long work if its result would have no place; only rows go into a pipe."""
     path = Path(output)
     if str(output) == "-":
@@ -79,8 +80,8 @@ def check_output(output: Path | str, data: str, *, rows: bool = False) -> None:
         raise InvalidParameter(f"-o {output} is a pipe or a device; name a file.")
     if not path.parent.is_dir():
         raise InvalidParameter(f"There is no folder {path.parent} for -o {output}. Type: mkdir -p {path.parent}")
-    if path.exists() and data != "-" and os.path.exists(data) and path.samefile(data):
-        raise InvalidParameter(f"-o {output} is the file of DATA itself; name another one.")
+    if any(str(each) != "-" and os.path.exists(each) and path.samefile(each) for each in inputs if path.exists()):
+        raise InvalidParameter(f"-o {output} is a file that is read; name another one.")
 
 
 def check_names(task: Task, source: Source) -> None:

@@ -159,7 +159,7 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     from diabolo import load, stream
 
     talk = Talk(quiet)
-    check_output(output, data, rows=True)
+    check_output(output, data, model, rows=True)
     task = load(model)
     total, results = results_of(task, data, format)
     if only_scores or explain or fdr is not None or fail_on_anomaly:
@@ -289,7 +289,7 @@ def report(
     from diabolo import load
     from diabolo import report as page
 
-    check_output(output, data)
+    check_output(output, data, model)
     task = load(model)
     source = open_data(data, format, task)
     page.write(task, source, output, labels=labels)

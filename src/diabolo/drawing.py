@@ -42,7 +42,7 @@ def plot(  # noqa: PLR0913 - each option of the command is a parameter
     """
     from diabolo import load, plots
 
-    check_output(output, data)
+    check_output(output, data, model)
     plots.check_format(output)
     task, image = load(model), image_shape(shape)
     source = open_data(data, format, task)

@@ -81,14 +81,23 @@ def _numbers(chunk: pa.Array) -> np.ndarray:
 def grid_column(values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
     """Grids (n, *grid) as a column; of the type ``kind``, whole numbers rounded and kept within its range.
 
+    Where a whole number is to be missing, a grid without any value is null, and another one is of fractions.
+
     >>> grid_column(np.array([[[0.4, 300.0]]]), pa.fixed_shape_tensor(pa.uint8(), (1, 2))).to_numpy_ndarray().tolist()
     [[[0, 255]]]
     """
+    empty = np.zeros(len(values), bool)
     if kind is not None:
-        values = of_dtype(values, np.dtype(kind.value_type.to_pandas_dtype()))
+        dtype, missing = np.dtype(kind.value_type.to_pandas_dtype()), np.isnan(values).reshape(len(values), -1)
+        if dtype.kind in "iu" and missing.any():
+            empty = missing.all(1)
+            dtype = dtype if (missing.any(1) == empty).all() else values.dtype
+            values = np.where(empty.reshape(-1, *[1] * (values.ndim - 1)), 0, values) if dtype.kind in "iu" else values
+        values = of_dtype(values, dtype)
     kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(values.dtype), values.shape[1:])
     size = math.prod(values.shape[1:])
-    flat = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), size)
+    cells = pa.array(np.ascontiguousarray(values).reshape(-1))
+    flat = pa.FixedSizeListArray.from_arrays(cells, size, mask=pa.array(empty) if empty.any() else None)
     return pa.ExtensionArray.from_storage(kind, flat)
 
 

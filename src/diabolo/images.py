@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ MODES = {("grey",): "L", ("red", "green", "blue"): "RGB", ("red", "green", "blue
 GREYS = ("1", "L", "LA", "La")
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits
 DEEPEST = 65_535
+STEPS = DEEPEST // 255  # of 16 bits in one of 8
 TURNED = (5, 6, 7, 8)  # values of Exif's orientation under which height and width change places
 ORIENTATION = 0x0112
 
@@ -38,12 +40,14 @@ class Header(NamedTuple):
 def header(file: Path) -> Header:
     """The header of an image as it is seen upright. Raises UnreadableFile."""
     with opened(file) as image:
-        width, height = image.size
-        if width * height > MOST_PIXELS:
-            raise UnreadableFile(f"{file} has {width} x {height} pixels, more than {MOST_PIXELS:,}. Shrink it.")
-        turned = image.getexif().get(ORIENTATION) in TURNED
-        alpha = image.mode == "P" and "transparency" in image.info
-        return Header((width, height) if turned else (height, width), "RGBA" if alpha else image.mode)
+        (width, height), mode = image.size, image.mode
+        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED  # Pillow turns TIFF itself
+        alpha = mode == "P" and "transparency" in image.info
+    if width * height > MOST_PIXELS:
+        raise UnreadableFile(f"{file} has {width} x {height} pixels, more than {MOST_PIXELS:,}. Shrink it.")
+    if mode == "F":
+        raise UnreadableFile(f"{file} holds fractions, which are no images here. Save it with 8 or 16 bits.")
+    return Header((width, height) if turned else (height, width), "RGBA" if alpha else mode)
 
 
 def check(file: Path) -> None:
@@ -54,11 +58,19 @@ def check(file: Path) -> None:
 
 
 def pixels_of(file: Path, mode: str, grid: tuple[int, ...]) -> np.ndarray:
-    """The image upright, in ``mode`` and at the size ``grid``: (height, width, colours); of mode F in 16 bits."""
+    """The image upright, in ``mode`` and at the size ``grid``: (height, width, colours); of mode F in 16 bits.
+
+    White is 255 of 8 bits and 65,535 of 16.
+    """
     from PIL import Image, ImageOps
 
     with opened(file) as image:
-        told = ImageOps.exif_transpose(image).convert(mode)
+        told = ImageOps.exif_transpose(image)
+        if told.mode in DEEP and mode != "F":
+            told = Image.fromarray(np.rint(np.clip(np.asarray(told), 0, DEEPEST) / STEPS).astype(np.uint8))
+        factor = STEPS if mode == "F" and told.mode not in DEEP else 1
+        told = told.convert(mode)
+        told = told.point(lambda value: value * factor + 0) if factor > 1 else told
         if told.size[::-1] != grid:
             told = told.resize((grid[1], grid[0]), Image.Resampling.BILINEAR)
     pixels = np.asarray(told).reshape(*grid, -1)
@@ -93,6 +105,7 @@ class Pictures:
         if not folder.resolve().parent.is_dir():
             raise InvalidParameter(f"There is no folder {folder.parent} to make {folder.name} in. Make it first.")
         self.path, self.rows = folder.resolve(), 0
+        self._taken: set[Path] = set()
         self._part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=self.path.parent))
 
     def write(self, rows: pa.RecordBatch | pa.Table) -> None:
@@ -106,7 +119,7 @@ class Pictures:
         pixels = np.moveaxis(stacked(rows, names, tuple(rows.schema.field(names[0]).type.shape)), 1, 3)
         given = rows["file"].to_pylist() if "file" in rows.schema.names else [None] * len(pixels)
         for image, name in zip(pixels, given, strict=True):
-            self._save(image, _place(name, self.rows))
+            self._save(image, self._free(_place(name, self.rows)))
             self.rows += 1
 
     def close(self) -> None:
@@ -124,6 +137,13 @@ class Pictures:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close() if kind is None else self.discard()
 
+    def _free(self, place: Path) -> Path:
+        """The place, or where it is taken the first free one of the same name and a number: a (2).png."""
+        tried = (place.with_stem(f"{place.stem} ({count})") for count in itertools.count(2))
+        free = next(each for each in itertools.chain([place], tried) if each not in self._taken)
+        self._taken.add(free)
+        return free
+
     def _save(self, image: np.ndarray, name: Path) -> None:
         from PIL import Image
 
@@ -133,9 +153,9 @@ class Pictures:
         Image.fromarray(drawn[..., 0] if drawn.shape[2] == 1 else drawn).save(self._part / name)
 
 
-def _place(name: str | None, row: int) -> Path:
+def _place(name: object, row: int) -> Path:
     """Where an image goes in the folder; a name that leads out of it is not followed."""
-    path = Path(name or f"{row:06}")
+    path = Path(f"{row:06}" if name in (None, "") else str(name))
     if path.is_absolute() or ".." in path.parts:
         path = Path(f"{row:06}")
     return path if path.suffix.lower() == ".png" else path.with_name(f"{path.name}.png")

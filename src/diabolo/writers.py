@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import gzip
 import io
@@ -81,7 +82,7 @@ class JsonLines(Encoder):
     def write(self, batch: pa.RecordBatch) -> None:
         for row in batch.to_pylist():
             told = {name: _json(value) for name, value in row.items()}
-            self.file.write(json.dumps(told, ensure_ascii=False, default=str, allow_nan=False).encode() + b"\n")
+            self.file.write(json.dumps(told, ensure_ascii=False, default=_spoken, allow_nan=False).encode() + b"\n")
 
 
 class Columnar(Encoder):
@@ -267,13 +268,20 @@ def _decoded(column: pa.Array) -> pa.Array:
 
 
 def _flattened(column: pa.Array) -> pa.Array:
-    """A nested column as JSON text; instants without a fraction of a second to whole seconds."""
+    """A nested column as JSON text, bytes in base64; instants without a fraction of a second to whole seconds."""
     if pa.types.is_timestamp(column.type):
         return _to_the_second(column)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return pa.array([None if each is None else _spoken(each) for each in column.to_pylist()], pa.string())
     if not pa.types.is_nested(column.type):
         return column
-    texts = (None if each is None else json.dumps(each, default=str) for each in column.to_pylist())
+    texts = (None if each is None else json.dumps(each, default=_spoken) for each in column.to_pylist())
     return pa.array(texts, pa.string())
+
+
+def _spoken(value: Any) -> str:
+    """What JSON has no word for, as text; bytes in base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _to_the_second(column: pa.Array) -> pa.Array:

@@ -186,7 +186,7 @@ def _boolean_of_numbers(profile: Profile) -> Detected:
     if not (profile.whole and profile.low >= 0 and profile.high <= 1):
         raise InvalidParameter(
             f"Column {profile.name!r} cannot be Bernoulli: it holds values from {profile.low:g} to {profile.high:g}, "
-            "not only 0 and 1. Choose 'Categorical' or 'Normal'."
+            "not only 0 and 1. Choose 'Normal', or for a column of a table 'Categorical'."
         )
     return (_column(profile, "boolean", "Bernoulli", low=profile.low, high=profile.high),)
 

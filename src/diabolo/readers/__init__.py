@@ -6,8 +6,9 @@ ndarray, pandas, polars, Arrow, lists --as_rows--> ndarray or pyarrow.Table
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,14 +28,14 @@ __all__ = ["FORMATS", "Rows", "Sink", "Source", "as_rows", "open_sink", "open_so
 
 Rows: TypeAlias = np.ndarray | pa.Table
 
-FORMATS: dict[str, Callable[[Origin], Source]] = {
+FORMATS: dict[str, Callable[[Origin, Mapping[str, str]], Source]] = {
     "csv": Delimited,
-    "tsv": lambda origin: Delimited(origin, "\t"),
-    "parquet": Parquet,
-    "arrow": Arrow,
-    "jsonl": JsonLines,
-    "npz": Npz,
-    "npy": Npy,
+    "tsv": lambda origin, types: Delimited(origin, types, "\t"),
+    "parquet": lambda origin, types: Parquet(origin),
+    "arrow": lambda origin, types: Arrow(origin),
+    "jsonl": lambda origin, types: JsonLines(origin),
+    "npz": lambda origin, types: Npz(origin),
+    "npy": lambda origin, types: Npy(origin),
 }
 ENDINGS = {
     ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet",
@@ -51,13 +52,18 @@ MAGIC = {
 }
 
 
-def open_source(path: str | Path, format: str | None = None, schema: Schema | None = None) -> Source:
+def open_source(
+    path: str | Path,
+    format: str | None = None,
+    schema: Schema | None = None,
+    types: Mapping[str, str] = MappingProxyType({}),
+) -> Source:
     r"""The table in the file ``path``, or on standard input for ``-``; nothing but its shape and types is read yet.
 
     ``format`` is csv, tsv, parquet, arrow, jsonl, npz or npy; None goes by the ending (``.gz`` after it is unpacked),
     and without a known ending by the first bytes. A folder holds images: of one size, of that of ``images:64`` or
-    ``images:48x64``, or of that in the ``schema`` of a fit. Raises UnreadableFile naming the file, the place and the
-    fix.
+    ``images:48x64``, or of that in the ``schema`` of a fit. With the ``types`` of its columns, what was text then is
+    text now, and pixels have as many bits. Raises UnreadableFile naming the file, the place and the fix.
 
     >>> import tempfile, pathlib
     >>> place = pathlib.Path(tempfile.mkdtemp(), "pumps.csv")
@@ -67,14 +73,14 @@ def open_source(path: str | Path, format: str | None = None, schema: Schema | No
     (2, ['flow', 'state'], [1, 1])
     """
     if (format or "").startswith("images") or (format is None and Path(path).is_dir()):
-        return Images(Path(path), size_of(format) if format and format != "images" else (), schema)
+        return Images(Path(path), size_of(format) if format and format != "images" else (), schema, types)
     origin = Origin(None if str(path) == "-" else Path(path))
     name = format or _format(origin)
     if name not in FORMATS:
         raise UnreadableFile(
             f"{origin.name}: the format {name!r} is not one of {', '.join(FORMATS)}. Name one of these."
         )
-    return FORMATS[name](origin)
+    return FORMATS[name](origin, types)
 
 
 def _format(origin: Origin) -> str:

@@ -20,6 +20,7 @@ from diabolo.readers.source import IN_MEMORY, Origin, Source, exactly, reading, 
 
 LABELS = "labels beside the table of an npz file, not a feature"
 HEADER = 10_000  # bytes of a header
+BYTE = np.dtype(np.uint8)  # which flags of images and series become, as Arrow has no grids of flags
 MOST_AXES = 4  # rows, channels, height and width
 TYPES = re.compile(r"[<>|=]?([biuf](1|2|4|8|16)|b1|U[1-9]\d{0,5}|M8\[(ns|us|ms|s|m|h|D)\])")
 
@@ -152,7 +153,7 @@ def _fields(member: Member, beside: bool) -> list[pa.Field]:
 
 
 def _numbered(dtype: np.dtype[Any], count: int = 1, *grid: int) -> pa.Schema:
-    kind = pa.fixed_shape_tensor(_arrow(dtype), grid) if grid else _arrow(dtype)
+    kind = pa.fixed_shape_tensor(_arrow(BYTE if dtype.kind == "b" else dtype), grid) if grid else _arrow(dtype)
     return pa.schema([(f"x{j}", kind) for j in range(count)])
 
 
@@ -191,4 +192,6 @@ def _batch(blocks: list[np.ndarray], schema: pa.Schema) -> pa.RecordBatch:
 
 def _column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     values = values if values.dtype.kind == "U" else values.astype(_native(values.dtype))
+    if is_grid(kind) and values.dtype.kind == "b":
+        values = values.astype(BYTE)
     return grid_column(values) if is_grid(kind) else pa.array(values, kind)

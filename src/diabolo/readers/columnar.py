@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from diabolo.readers.source import (
 FOOTER_EXPANSION = 10_000  # Parquet's run lengths shrink a constant column about 3000-fold
 CHUNK_BYTES = 2 << 30  # unpacked bytes that one column of one row group may claim
 DELTA_ROWS = 256  # rows read at once, at least, of text whose encoding hides its size
+
+INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name
 
 
 class Parquet(Source):
@@ -71,7 +74,7 @@ class Parquet(Source):
         groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         delta = {chunk.path for chunk in told if chunk.delta}
         self._texts = [field.name for field in fields if _is_text(field.type) and field.name not in delta]
-        kept = [field for field in fields if field.name not in self.set_aside]
+        kept = [_of_data(field) for field in fields if field.name not in self.set_aside]
         self._columns = [field.name for field in kept]
         told_apart = [_as_dictionary(field) if field.name in self._texts else field for field in kept]
         self.schema = pa.schema(unfolded_fields(told_apart))
@@ -148,7 +151,7 @@ class Arrow(Source):
         _refuse_duplicates(self.name, reader.schema.names)
         self.set_aside = _unread(reader.schema)
         self._kept = [j for j, field in enumerate(reader.schema) if field.name not in self.set_aside]
-        self.schema = pa.schema(unfolded_fields(reader.schema.field(j) for j in self._kept))
+        self.schema = pa.schema(unfolded_fields(_of_data(reader.schema.field(j)) for j in self._kept))
         _refuse_duplicates(self.name, self.schema.names)
         self.rows = sum(counts)
         if not self._streamed:
@@ -251,6 +254,11 @@ def _refuse_duplicates(name: str, names: list[str]) -> None:
     twice = sorted({each for each in names if names.count(each) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise UnreadableFile(f"{name} has several columns named {twice[0]!r}. Rename them.")
+
+
+def _of_data(field: pa.Field) -> pa.Field:
+    """The field; the index that pandas wrote beside the columns is marked so that it is not learned from."""
+    return field.with_metadata({"set aside": "the index of a DataFrame"}) if INDEX.fullmatch(field.name) else field
 
 
 def _unread(schema: pa.Schema) -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from diabolo.readers.source import Source, rows_at_once
 from diabolo.schema import Schema
 
 MOST_NAMED = 5  # images in a warning
+BITS = {"grid uint16": True, "grid uint8": False}  # whether pixels of a fit were deep
 LARGEST = 256  # pixels along a side that are read as they are
 
 
@@ -25,12 +27,19 @@ class Images(Source):
     ``file`` names the image, ``folder`` (where there are folders in the folder) the one it lies in; neither is learned
     from. The colours are ``grey``, or ``red``, ``green`` and ``blue``, with ``alpha`` where every image has it, from 0
     to 255 (to 65,535 where every image is grey and of 16 bits). ``grid`` (height, width) shrinks or widens them;
-    without it all must be of one size, at most 256 pixels along a side. ``schema`` reads them as those of a fit were.
+    without it all must be of one size, at most 256 pixels along a side. ``schema`` reads them as those of a fit were,
+    whose ``types`` tell the bits of a pixel.
     Turned photographs are set upright. Without a ``schema``, for a fit, images that cannot be read are left out with a
     warning that names them; new rows are never left out. Raises UnreadableFile naming the image.
     """
 
-    def __init__(self, folder: Path, grid: tuple[int, ...] = (), schema: Schema | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        grid: tuple[int, ...] = (),
+        schema: Schema | None = None,
+        types: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.name, self._folder = str(folder), folder
         files = _found(folder)
         headers = {file: header(file) for file in (files if schema else _whole(files, folder))}
@@ -38,7 +47,8 @@ class Images(Source):
         self.rows = len(self._files)
         self._grid = grid or (schema.grid if schema else ()) or _one_size(headers)
         self._colours = _known(schema) or _colours({file: each.mode for file, each in headers.items()})
-        self._deep = self._colours == ("grey",) and all(each.mode in DEEP for each in headers.values())
+        alike = all(each.mode in DEEP for each in headers.values())
+        self._deep = self._colours == ("grey",) and BITS.get(types.get("grey", ""), alike)
         self._nested = any(file.parent != folder for file in self._files)
         self.schema = self._fields()
         self._size = rows_at_once(self.schema, 256)
@@ -49,12 +59,12 @@ class Images(Source):
         mode = "F" if self._deep else MODES[self._colours]
         pixels = np.stack([pixels_of(file, mode, self._grid) for file in files])
         names = [pa.array([self.called(row) for row in range(self.starts[i], self.starts[i] + len(files))])]
-        names += [pa.array([str(file.parent.relative_to(self._folder)) for file in files])] if self._nested else []
+        names += [pa.array([_written(file.parent.relative_to(self._folder)) for file in files])] if self._nested else []
         colours = [grid_column(each) for each in np.moveaxis(pixels, 3, 0)]
         yield pa.RecordBatch.from_arrays([*names, *colours], schema=self.schema)
 
     def called(self, row: int) -> str:
-        return str(self._files[row].relative_to(self._folder))
+        return _written(self._files[row].relative_to(self._folder))
 
     def locate(self, row: int) -> str:
         return str(self._files[row])
@@ -65,6 +75,11 @@ class Images(Source):
         if self._nested:
             told.append(pa.field("folder", pa.string(), metadata={"set aside": "the folder of the image"}))
         return pa.schema([*told, *(pa.field(name, kind) for name in self._colours)])
+
+
+def _written(path: Path) -> str:
+    """The name as text, with ? for bytes that are none."""
+    return str(path).encode(errors="replace").decode()
 
 
 def _found(folder: Path) -> list[Path]:

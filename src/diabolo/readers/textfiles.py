@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -23,25 +24,47 @@ BLOCK = 4 << 20  # bytes parsed at once; no row may be longer
 DELIMITERS = ",;\t|"
 RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 Row = dict[str, Any]
+TEXTS = ("string", "large_string")
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+class Quoted(io.RawIOBase):
+    """A file that counts the quotes in what is read: where a text table is whole, their number is even."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.open = file, False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.open ^= data.count(b'"') % 2 == 1
+        return data
+
+    def readable(self) -> bool:
+        return True
 
 
 class Delimited(Source):
     """A CSV or TSV file with a header line.
 
     Types are those that fit every value (see ``texts``), so a block never surprises a later one. From standard input,
-    which is read once, they come from the first block, whole numbers are taken as numbers, and a later value that
-    does not fit is an error that names it. The text is UTF-8, UTF-16 with its mark, or otherwise Latin-1.
+    which is read once, they come from the first block, whole numbers are taken as numbers, and a later value that does
+    not fit is an error that names it. What was text by the ``types`` of a fit stays text. The text is UTF-8, UTF-16
+    with its mark, or otherwise Latin-1.
     """
 
-    def __init__(self, origin: Origin, delimiter: str | None = None) -> None:
+    def __init__(
+        self, origin: Origin, types: Mapping[str, str] = MappingProxyType({}), delimiter: str | None = None
+    ) -> None:
         self.name, self.once, self._origin = origin.name, origin.once, origin
         with reading(self.name, "a text table"):
             head = origin.head(HEAD)
         self._encoding = _encoding(head, self.name)
         text = head.decode(self._encoding, "replace").removeprefix("\ufeff")
         self._delimiter = delimiter or _delimiter(text)
+        self._blank = _blank_lines(text)
         self._names = unique(name.strip() for name in _header(text, self._delimiter, self.name))
+        first = {name: pa.string() for name, kind in types.items() if kind.removeprefix("dictionary ") in TEXTS}
+        self._first = [first.get(name, pa.null()) for name in self._names]
         self._comma = self._delimiter == ";"
         self._stream: Iterator[pa.RecordBatch] | None = None
         self._learn_types()
@@ -70,8 +93,7 @@ class Delimited(Source):
             self._learn_all_types()
 
     def _learn_all_types(self) -> None:
-        kinds = [pa.null()] * len(self._names)
-        rows = 0
+        kinds, rows = self._first, 0
         for strings in self._strings():
             kinds = [self._widened(kind, column) for kind, column in zip(kinds, strings.columns, strict=True)]
             rows += strings.num_rows
@@ -85,7 +107,9 @@ class Delimited(Source):
     def _learn_types_of_first_block(self) -> None:
         stream = self._strings()
         first = next(stream, None)
-        kinds = [pa.null()] * len(self._names) if first is None else [guess(c, self._comma) for c in first.columns]
+        kinds = self._first
+        if first is not None:
+            kinds = [self._widened(*each) for each in zip(kinds, first.columns, strict=True)]
         looser = {pa.int64(): pa.float64(), pa.null(): pa.string()}
         self.schema = pa.schema((n, looser.get(kind, kind)) for n, kind in zip(self._names, kinds, strict=True))
         self._stream = _chained(first, stream)
@@ -109,21 +133,44 @@ class Delimited(Source):
         with reading(self.name, "a text table"):
             try:
                 with self._origin.open() as file:
-                    yield from self._parsed(file)
+                    quoted = Quoted(file)
+                    yield from self._parsed(quoted)
+                if quoted.open and not self.once:
+                    self._refuse_open_quote()
             except pa.ArrowInvalid as error:
                 raise self._explained(str(error)) from error
 
-    def _parsed(self, file: BinaryIO) -> Iterator[pa.RecordBatch]:
+    def _refuse_open_quote(self) -> None:
+        """Raise UnreadableFile if a quote is never closed, which takes the rows behind it for one text."""
+        last = 0
+        with self._origin.open() as file, io.TextIOWrapper(file, self._encoding, newline="") as text:
+            rows = csv.reader(text, delimiter=self._delimiter, strict=True)
+            try:
+                for _ in rows:
+                    last = rows.line_num
+            except csv.Error as error:
+                if "end of data" in str(error) or "expected after" in str(error):
+                    raise UnreadableFile(
+                        f"{self.name}, line {last + 1}: a quote is opened and never closed. Close it, or double it "
+                        "where it is meant as a character."
+                    ) from None
+
+    def _parsed(self, file: Quoted) -> Iterator[pa.RecordBatch]:
         return pyarrow.csv.open_csv(
             pa.PythonFile(file, mode="r"),
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False,  # as fast on text, and it knows the number of a broken row
                 block_size=BLOCK,
                 column_names=self._names,
+                skip_rows=self._blank,
                 skip_rows_after_names=1,
                 encoding=self._encoding,
             ),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=self._delimiter,
+                newlines_in_values=True,
+                ignore_empty_lines=len(self._names) > 1,  # of a single column an empty line is a missing value
+            ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(self._names, pa.string()), null_values=NULLS, strings_can_be_null=True
             ),
@@ -261,6 +308,12 @@ def _float(value: float) -> float:
 def _words(value: Any) -> str:
     """Text without half characters, which no file can hold; other values as JSON."""
     return (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "replace").decode()
+
+
+def _blank_lines(text: str) -> int:
+    """Empty lines before the header."""
+    lines = text.splitlines()
+    return next((count for count, line in enumerate(lines) if line.strip()), len(lines))
 
 
 def _encoding(head: bytes, name: str) -> str:

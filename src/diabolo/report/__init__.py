@@ -86,7 +86,7 @@ def _source(task: Task, data: Any) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, (str, Path)):
-        return open_source(data, schema=task.preparation_.schema_)
+        return open_source(data, None, task.preparation_.schema_, task.fields_.types)
     rows = as_rows(data)
     if hasattr(rows, "schema"):
         return Held(rows)

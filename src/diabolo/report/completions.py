@@ -105,7 +105,7 @@ def _examples(completion: Completion) -> Section:
     scales = model.scales(completion.schema)
     told = [_cells(filled, scales) for _, filled in completion.examples]
     if completion.grids:
-        told = [pictures.restored(completion.imputer, *each)[0] for each in completion.grids]
+        told = [pictures.restored(completion.imputer, *each, gaps=1.0)[0] for each in completion.grids]
     rows = [[f"{row:,}", each] for (row, _), each in zip(completion.examples, told, strict=True)]
     words = paragraph("The first rows that were completed, with what was filled in. Rows are counted from 0.")
     return Section(

@@ -24,6 +24,7 @@ CHANNELS = 4  # of a series that are drawn
 MARK = np.array([207.0, 74.0, 51.0])  # the page's colour of what is marked
 COLOURS = ("red", "green", "blue")
 WIDTH, HEIGHT = 640, 90  # of the drawing of a series
+BOXES = 320  # stretches of a series that are drawn apart
 
 
 def strange(detector: AnomalyDetector, rows: pa.Table) -> Sequence[Markup | None]:
@@ -34,12 +35,12 @@ def strange(detector: AnomalyDetector, rows: pa.Table) -> Sequence[Markup | None
 
 
 def restored(
-    task: Task, given: pa.Table, made: pa.Table, words: tuple[str, str] = ("after", "changed")
+    task: Task, given: pa.Table, made: pa.Table, words: tuple[str, str] = ("after", "changed"), gaps: float = 0.0
 ) -> list[Markup]:
-    """Each row before and after, and where it was changed."""
+    """Each row before and after, and where it was changed, in scales; a missing value counts as ``gaps`` of them."""
     schema = task.preparation_.schema_
     before, after = (pixels(rows, schema) for rows in (given, made))
-    changed = np.where(np.isnan(before), 1.0, np.abs(np.nan_to_num(before) - after) / _spread(schema)).astype(float)
+    changed = np.where(np.isnan(before), gaps, np.abs(before - after) / _spread(schema))
     return _shown(task, given, made, changed, *words)
 
 
@@ -60,11 +61,12 @@ def _image(schema: Schema, given: np.ndarray, made: np.ndarray, heat: np.ndarray
 
 def gallery(schema: Schema, rows: np.ndarray, words: Sequence[str]) -> list[Markup]:
     """Rows (n, channels, *grid) in the user's units as small pictures, each with a word below it."""
-    low, high = min(column.low for column in schema.columns), max(column.high for column in schema.columns)
-    names = [column.source for column in schema.columns]
     if schema.kind == "image":
+        low, high = min(column.low for column in schema.columns), max(column.high for column in schema.columns)
+        names = [column.source for column in schema.columns]
         return [_framed(coloured(each, names, low, high, SMALL), word) for each, word in zip(rows, words, strict=True)]
-    return [_thumb(each[0], low, high, word) for each, word in zip(rows, words, strict=True)]
+    first = schema.columns[0]
+    return [_thumb(each[0], first.low, first.high, word) for each, word in zip(rows, words, strict=True)]
 
 
 def _thumb(values: np.ndarray, low: float, high: float, word: str) -> Markup:
@@ -133,7 +135,8 @@ def _channel(name: str, given: np.ndarray, made: np.ndarray, heat: np.ndarray, w
     """The channel as a line, what the model makes of it thinner, and bars behind where it counts."""
     both = np.concatenate([given, made])
     low, high = float(np.nanmin(both)), float(np.nanmax(both))
-    step = WIDTH / len(given)
+    heat = np.array([box.max() for box in np.array_split(heat, min(len(heat), BOXES))])
+    step = WIDTH / len(heat)
     bars = [
         tag(
             "rect",
@@ -154,14 +157,26 @@ def _channel(name: str, given: np.ndarray, made: np.ndarray, heat: np.ndarray, w
 
 
 def _line(values: np.ndarray, low: float, high: float, kind: str) -> Markup:
+    """The values as a line with gaps where they are missing; a value between two gaps is a dot."""
+    values = _ends(values)
     heights = 4 + (HEIGHT - 8) * (1 - (values - low) / ((high - low) or 1.0))
     step = WIDTH / len(values)
-    pieces, open_ = [], False
+    there = np.r_[False, ~np.isnan(values), False]
+    pieces = []
     for place, height in enumerate(heights):
-        if not np.isnan(height):
-            pieces.append(f"{'L' if open_ else 'M'}{(place + 0.5) * step:.1f} {height:.1f}")
-        open_ = not np.isnan(height)
+        before, here, after = there[place : place + 3]
+        if here:
+            pieces.append(f"{'L' if before else 'M'}{(place + 0.5) * step:.1f} {height:.1f}")
+            pieces += [] if before or after else ["h1"]
     return tag("path", d="".join(pieces), class_=kind)
+
+
+def _ends(values: np.ndarray) -> np.ndarray:
+    """The values, or of many the lowest and the highest of each box."""
+    if len(values) <= 2 * BOXES:
+        return values
+    boxes = np.array_split(values, BOXES)
+    return np.array([end.reduce(box) for box in boxes for end in (np.fmin, np.fmax)])
 
 
 def _spread(schema: Schema) -> np.ndarray:

@@ -222,6 +222,10 @@ class AnomalyDetector(OutlierMixin, Task):
         )
         return deep, linear
 
+    @property
+    def _rehearsals(self) -> int:
+        return int(self.training == "contaminated")
+
     def _rounds(self, train: Batches, held_out: Batches) -> Iterator[tuple[Batches, Batches, Batches]]:
         """Contaminated rows are learned from twice: all of them, then all but the strangest.
 

@@ -96,9 +96,12 @@ class Task(Params, ABC):
         self._remember(self.preparation_.schema_, getattr(rows, "named", hasattr(self, "feature_names_in_")))
         parts = self._split(rows, weight)
         self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
-        for train, valid, held_out in self._rounds(*parts):
+        for round_, (train, valid, held_out) in enumerate(self._rounds(*parts)):
             self.autoencoder_ = self._build()
-            self.history_ = self._train(train, valid, self._trainer(train))
+            trainer = self._trainer(train)
+            if round_ < self._rehearsals:
+                trainer.set_params(checkpoint=None)
+            self.history_ = self._train(train, valid, trainer)
             self._settle(train, held_out)
         self._look_back(rows)
         return self
@@ -114,6 +117,11 @@ class Task(Params, ABC):
         new = self._shuffled(self.preparation_.transform(rows), weight, mix(self.seed_, self.rows_seen_))
         self.rows_seen_ += new.rows
         return new
+
+    @property
+    def _rehearsals(self) -> int:
+        """Rounds before the last, whose trainings have no checkpoint."""
+        return 0
 
     def _rounds(self, train: Batches, held_out: Batches) -> Iterator[tuple[Batches, Batches, Batches]]:
         """Rows to train on, to stop training by and to calibrate with, for each time that ``fit`` learns anew."""
@@ -159,7 +167,7 @@ class Task(Params, ABC):
     def _rows(self, X: Any, *, first: bool) -> np.ndarray | pa.Table | Source:
         """``X`` checked by scikit-learn's rules and brought to an array, an Arrow table or a file to stream."""
         if isinstance(X, (str, Path)):
-            X = open_source(X, schema=None if first else self.preparation_.schema_)
+            X = open_source(X) if first else open_source(X, None, self.preparation_.schema_, self.fields_.types)
         if isinstance(X, Source):
             if first and X.rows is not None and X.rows < 2:
                 raise too_few(X.name, X.rows)
