@@ -26,6 +26,7 @@ from diabolo.grids import stacked
 from diabolo.preparation import Preparation
 from diabolo.readers import Source, arrays, as_rows, open_sink, open_source
 from diabolo.readers.lists import folded, unfolded
+from diabolo.readers.plain import like_given
 from diabolo.readers.source import ROWS, Origin, rows_at_once
 from diabolo.readers.textfiles import Delimited
 
@@ -549,6 +550,55 @@ def test_lists_and_objects() -> None:
 def test_rows_that_are_no_table(rows: Any, told: str) -> None:
     with pytest.raises(InvalidData, match=told):
         as_rows(rows)
+
+
+VIEWED = pa.array(["x", "y", None], pa.string_view())
+INSIDE = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int8()), pa.array(["x", "y", None]), ordered=True)
+FRAMES = {"table": lambda rows: rows, "batch": lambda rows: rows.to_batches()[0]}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (VIEWED, pa.large_string()),
+        (VIEWED.cast(pa.binary_view()), pa.large_binary()),
+        (VIEWED.dictionary_encode(), pa.dictionary(pa.int32(), pa.large_string())),
+        (INSIDE, INSIDE.type),
+    ],
+    ids=["text", "bytes", "dictionary", "null inside"],
+)
+def test_views_and_nulls_inside_a_dictionary_become_plain(frame: str, column: pa.Array, kind: pa.DataType) -> None:
+    field = pa.field("s", column.type, metadata={"set aside": "labels"})
+    given = pa.table([[1, 2, 3], column], schema=pa.schema([pa.field("n", pa.int64()), field], {"whose": "ours"}))
+    made = as_rows(FRAMES[frame](given))
+    made.validate(full=True)
+    assert made.schema.equals(pa.schema([given.schema.field("n"), field.with_type(kind)], {"whose": "ours"}), True)
+    assert made["s"].null_count == 1 and made.to_pydict() == given.to_pydict()
+
+
+def test_views_come_back() -> None:
+    given = pa.table({"s": VIEWED, "n": [1, 2, 3], "b": VIEWED.cast(pa.binary_view())}, metadata={"whose": "ours"})
+    assert like_given(as_rows(given), given.schema).equals(given, check_metadata=True)
+
+
+def test_views_and_nulls_inside_a_dictionary_of_an_arrow_file(tmp_path: Path) -> None:
+    given = pa.table({"s": VIEWED, "d": INSIDE})
+    with pa.ipc.new_file(tmp_path / "t.arrow", given.schema) as file:
+        file.write_table(given)
+    source = open_source(tmp_path / "t.arrow")
+    assert source.schema.types == [pa.large_string(), INSIDE.type] and columns(source) == given.to_pydict()
+    assert [each.null_count for each in source.table().columns] == [1, 1]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_columns_of_one_name_are_refused(frame: str) -> None:
+    twins = pa.Table.from_arrays([[1], [2], [3]], ["b", "a", "a"])
+    with pytest.raises(InvalidData, match="2 columns are named 'a'"):
+        as_rows(FRAMES[frame](twins))
+    places = pa.table({"e": pa.array([[1]], pa.list_(pa.int8(), 1)), "e[0]": [1]})
+    with pytest.raises(InvalidData, match=r"2 columns are named 'e\[0\]'"):
+        as_rows(FRAMES[frame](places))
 
 
 def test_sparse_rows_are_refused_in_words() -> None:

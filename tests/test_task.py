@@ -90,6 +90,30 @@ def test_frames_keep_the_order_of_their_columns_tables_need_not() -> None:
         fitted.anomaly_score(rows.drop_columns(["power"]))
 
 
+ODD = {
+    "views of text": pa.array(["x", "y"] * 40, pa.string_view()),
+    "a null in the dictionary": pa.DictionaryArray.from_arrays(np.arange(80) % 3, pa.array(["x", "y", None])),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("frame", [lambda rows: rows, lambda rows: rows.to_batches()[0]], ids=["table", "batch"])
+def test_odd_texts_of_arrow_are_texts(frame: Callable[[pa.Table], Any], name: str) -> None:
+    rows = made_up().append_column("c", ODD[name])
+    usual = made_up().append_column("c", pa.array(ODD[name].to_pylist()))
+    fitted = linear(Imputer).fit(frame(rows))
+    assert fitted.preparation_.schema_ == linear(Imputer).fit(usual).preparation_.schema_
+    filled = fitted.transform(frame(rows))
+    assert filled.schema == rows.schema and filled["c"].to_pylist() == fitted.transform(usual)["c"].to_pylist()
+
+
+def test_columns_of_one_name_are_refused_later_too() -> None:
+    fitted, twins = linear().fit(made_up()), made_up().append_column("flow", made_up()["flow"])
+    for use in (linear().fit, fitted.anomaly_score, lambda rows: fitted.run(rows.to_batches()[0])):
+        with pytest.raises(InvalidData, match="2 columns are named 'flow'"):
+            use(twins)
+
+
 def test_errors_about_arrays_are_ours() -> None:
     fitted = linear().fit(np.eye(5))
     for rows, told in ((np.eye(4), "4 features"), (np.empty((0, 5)), "0 sample"), (np.zeros(5), "1D array")):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from diabolo.readers.lists import folded
+from diabolo.readers.plain import like_given
 
 
 def of_type(table: pa.Table, like: Any) -> Any:
@@ -20,12 +20,12 @@ def of_type(table: pa.Table, like: Any) -> Any:
     if library == "pandas":
         return _framed(table, like)
     if isinstance(like, (pa.Table, pa.RecordBatch)):
-        table = folded(table, like.schema)
+        table = like_given(table, like.schema)
     if isinstance(like, pa.RecordBatch):
         return (
             table.combine_chunks().to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], table.schema)
         )
-    return type(like)(folded(table, pa.table(like[:0]).schema)) if library == "polars" else table
+    return type(like)(like_given(table, pa.table(like[:0]).schema)) if library == "polars" else table
 
 
 def chosen(kept: np.ndarray, given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:

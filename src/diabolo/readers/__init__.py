@@ -18,7 +18,7 @@ from diabolo.errors import InvalidData, UnreadableFile
 from diabolo.readers.arrays import Npy, Npz
 from diabolo.readers.columnar import Arrow, Parquet
 from diabolo.readers.images import Images, size_of
-from diabolo.readers.lists import unfolded
+from diabolo.readers.plain import plain
 from diabolo.readers.source import Origin, Source, reading
 from diabolo.readers.textfiles import Delimited, JsonLines
 from diabolo.schema import Schema
@@ -103,12 +103,8 @@ def as_rows(X: Any) -> Rows:
     >>> as_rows([[1, 2], [3, 4]]).shape
     (2, 2)
     """
-    if isinstance(X, pa.Table):
-        return unfolded(X)
-    if isinstance(X, pa.RecordBatch):
-        return unfolded(pa.Table.from_batches([X]))
     if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
-        return unfolded(_table(X))
+        return plain(_table(X))
     if hasattr(X, "toarray"):
         raise InvalidData("A sparse matrix was given; dense rows are needed. Call .toarray() on it.")
     return _array(unmasked(X))
@@ -127,25 +123,18 @@ def unmasked(X: Any) -> Any:
 
 
 def _table(X: Any) -> pa.Table:
+    if isinstance(X, pa.Table):
+        return X
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
     try:
         if type(X).__module__.partition(".")[0] == "pandas":
             return pa.Table.from_pandas(X.set_axis([str(name) for name in X.columns], axis=1), preserve_index=False)
-        table = pa.table(X)
+        return pa.table(X)
     except (pa.ArrowException, ValueError, TypeError, AttributeError) as error:
         raise InvalidData(
             f"The {type(X).__name__} cannot be read: {error}. Give each column one name and values of one type."
         ) from error
-    return table.cast(pa.schema([_plain(field) for field in table.schema]))
-
-
-def _plain(field: pa.Field) -> pa.Field:
-    """Views of text, which few functions know, as text."""
-    kind = field.type
-    if pa.types.is_dictionary(kind):
-        return field.with_type(
-            pa.dictionary(kind.index_type, _plain(field.with_type(kind.value_type)).type, kind.ordered)
-        )
-    return field.with_type({pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}.get(kind, kind))
 
 
 def _array(X: Any) -> Rows:

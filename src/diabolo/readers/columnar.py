@@ -14,7 +14,8 @@ import pyarrow.parquet
 
 from diabolo.errors import UnreadableFile
 from diabolo.readers.footer import Chunk, check_pages, chunks
-from diabolo.readers.lists import is_list, unfolded, unfolded_fields
+from diabolo.readers.lists import is_list
+from diabolo.readers.plain import plain, plain_fields
 from diabolo.readers.source import (
     BATCH_BYTES,
     ROW_BYTES,
@@ -57,7 +58,7 @@ class Parquet(Source):
             for batch in file.iter_batches(self._size, [i], columns=self._columns, use_threads=False):
                 if batch.nbytes > ROW_BYTES:
                     raise UnreadableFile(f"{self.name} unpacks to {batch.nbytes >> 20} MiB in {batch.num_rows} rows.")
-                yield pa.RecordBatch.from_arrays(unfolded(batch).columns, schema=self.schema)
+                yield pa.RecordBatch.from_arrays(plain(batch).columns, schema=self.schema)
 
     @contextmanager
     def _opened(self) -> Iterator[pyarrow.parquet.ParquetFile]:
@@ -77,7 +78,7 @@ class Parquet(Source):
         kept = [_of_data(field) for field in fields if field.name not in self.set_aside]
         self._columns = [field.name for field in kept]
         told_apart = [_as_dictionary(field) if field.name in self._texts else field for field in kept]
-        self.schema = pa.schema(unfolded_fields(told_apart))
+        self.schema = pa.schema(plain_fields(told_apart))
         _refuse_duplicates(self.name, self.schema.names)
         self.rows = file.metadata.num_rows
         self.starts = tuple(accumulate((group.num_rows for group in groups), initial=0))[:-1]
@@ -140,7 +141,7 @@ class Arrow(Source):
             reader = self._reader(file)
             for batch in reader if self._streamed else [reader.get_batch(i)]:
                 batch.validate(full=True)  # offsets and indices of a hostile file may point anywhere
-                kept = unfolded(batch.select(self._kept))
+                kept = plain(batch.select(self._kept))
                 kept = pa.RecordBatch.from_arrays(kept.columns, schema=self.schema)
                 yield from slices(kept, rows_at_once(self.schema))
 
@@ -151,7 +152,7 @@ class Arrow(Source):
         _refuse_duplicates(self.name, reader.schema.names)
         self.set_aside = _unread(reader.schema)
         self._kept = [j for j, field in enumerate(reader.schema) if field.name not in self.set_aside]
-        self.schema = pa.schema(unfolded_fields(_of_data(reader.schema.field(j)) for j in self._kept))
+        self.schema = pa.schema(plain_fields(_of_data(reader.schema.field(j)) for j in self._kept))
         _refuse_duplicates(self.name, self.schema.names)
         self.rows = sum(counts)
         if not self._streamed:

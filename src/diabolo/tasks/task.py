@@ -28,7 +28,7 @@ from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.fields import Fields
 from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
-from diabolo.readers.lists import unfolded
+from diabolo.readers.plain import plain
 from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.tasks.cards import card, sparsity
@@ -173,7 +173,7 @@ class Task(Params, ABC):
                 raise too_few(X.name, X.rows)
             return X
         if isinstance(X, (pa.RecordBatch, pa.Table)) and not first:
-            return unfolded(X)
+            return plain(X)
         if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
             rows = as_rows(X)
             pandas = hasattr(X, "iloc")  # whose columns may be numbers, which scikit-learn takes for no names
@@ -406,7 +406,7 @@ class Task(Params, ABC):
         rows = self.rows(X)
         x = self.preparation_.transform(rows)
         new = self._each(x, read)
-        like = X if isinstance(rows, pa.Table) and not isinstance(X, (str, Path, Source)) else rows
+        like = rows if isinstance(rows, np.ndarray) or isinstance(X, (str, Path, Source)) else X
         return self.preparation_.inverse_transform(new, like=like, keep=new == x)
 
     def _codes(self, x: Tensor) -> Tensor:
