@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,12 @@ def data_dir() -> Path:
     if not place.is_dir():
         pytest.skip(f"no real data at {place}: set DIABOLO_DATA")
     return place
+
+
+@pytest.fixture
+def torch_warns() -> Iterator[None]:
+    """What torch warns of once, it warns of every time."""
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(before)

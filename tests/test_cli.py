@@ -148,7 +148,7 @@ def test_a_contaminated_fit_of_two_rounds_needs_one_file(tmp_path: Path, place: 
 def test_the_model_is_not_written_over(model: Path, new: Path) -> None:
     before = model.read_bytes()
     for words in (("run", model, new, "-o", model), ("report", model, new, "-o", model)):
-        assert "is a file that is read" in command(*words, code=2)[1]
+        assert "the file of DATA or of MODEL" in command(*words, code=2)[1]
     assert model.read_bytes() == before
 
 

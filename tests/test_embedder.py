@@ -86,6 +86,13 @@ def test_codes_of_another_width_are_refused() -> None:
             embedder.inverse_transform(codes)
 
 
+def test_codes_that_may_not_be_written_to_are_copied(torch_warns: None) -> None:
+    embedder = Embedder(ONE, random_state=0).fit(line())
+    codes = np.ones((3, 1), np.float32)
+    codes.flags.writeable = False
+    assert embedder.inverse_transform(codes).shape == (3, 4)
+
+
 def test_restored_rows_have_the_types_of_the_fit() -> None:
     rows = pa.table(
         {

@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import (
     adjusted_rand_score,
     average_precision_score,
@@ -21,6 +22,7 @@ from sklearn.metrics import (
 from diabolo import Denoiser, Synthesizer
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.evaluate import anomalies, clustering, copying, detection, embedding, importance_bound, read
+from diabolo.grids import grid_column
 from diabolo.schema import Schema, numbers
 from diabolo.variants import VAE, Vanilla, Variant
 
@@ -127,6 +129,9 @@ def test_more_rows_narrow_the_interval() -> None:
         pa.chunked_array([[0], [1, 0]]),
         pa.chunked_array([pa.array([each]).dictionary_encode() for each in ("normal", "anomaly", "normal")]),
         pa.array(["normal", "anomaly", "normal"]).dictionary_encode(),
+        pa.array(["normal", "anomaly", "normal"], pa.string_view()).dictionary_encode(),
+        pd.Series(pd.Categorical(["0", "1", "0"], categories=["0", "1", "unknown"])),
+        pl.Series(["0", "1", "0"], dtype=pl.Enum(["0", "1", "unknown"])),
     ],
     ids=str,
 )
@@ -142,15 +147,18 @@ def test_labels_as_people_write_them(labels: object) -> None:
         ([], "Every label is absent"),
         (["normal"], "Every label is normal"),
         ([0, 1, 2], "The labels are 0, 1, 2. Allowed: 0/1"),
+        (grid_column(np.zeros((3, 2, 2))), "The labels are images or series"),
         ([-1, 0, 1], "The labels are -1, 0, 1"),
         (["good", "bad"], "The labels are bad, good"),
         (["normal", "1"], "The labels are 1, normal"),
         ([0.5, 1.0], "The labels are 0.5, 1"),
         ([0, None, 1], "The label of row 1 is missing"),
+        (pa.DictionaryArray.from_arrays([0, 2, 1], ["0", "1", None]), "The label of row 1 is missing"),
+        (pd.Categorical(["0", "0"], categories=["0", "1"]), "Every label is 0"),
         (list("abcdefg"), "a, b, c, d, e, ..."),
     ],
 )
-def test_other_labels_are_refused(labels: list[object], said: str) -> None:
+def test_other_labels_are_refused(labels: object, said: str) -> None:
     with pytest.raises(InvalidData, match=said.replace(".", r"\.")):
         anomalies(labels)
 
@@ -268,6 +276,14 @@ def test_codes_that_tell_and_codes_that_do_not() -> None:
     assert all(each.value > 0.97 and each.low <= each.value <= each.high for each in told.values())
 
 
+def test_only_labels_that_occur_count() -> None:
+    labels = ["a"] * 20 + ["c"] * 20
+    declared = pd.Series(pd.Categorical(labels, categories=["a", "b", "c"]))
+    codes = np.random.default_rng(0).normal(size=(40, 2))
+    assert embedding(declared, codes) == embedding(labels, codes)
+    assert clustering(declared, declared) == clustering(labels, labels)
+
+
 @pytest.mark.parametrize("labels", [["a"] * 20, ["a"] * 17 + ["b"] * 3, [None, "b"] * 10, []])
 def test_labels_that_codes_cannot_be_compared_with(labels: list[str]) -> None:
     with pytest.raises(InvalidData, match="label"):
@@ -290,6 +306,11 @@ def test_copies_are_found() -> None:
     assert copied["distance_to_training"].value < 0.1 < copied["distance_to_others"].value
     with pytest.raises(InvalidData, match="At least 2"):
         copying(synthesizer, rows, train[:1], others)
+
+
+def test_nothing_is_said_of_a_task_before_its_fit() -> None:
+    with pytest.raises(NotFittedError):
+        copying(Synthesizer(), np.ones((3, 2)), np.ones((3, 2)), np.ones((3, 2)))
 
 
 def test_tasks_without_a_say_in_labels_are_refused() -> None:

@@ -45,7 +45,7 @@ HINTS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (Mapping[str, int], "a mapping from a str to an int", [{}, {"a": 1}], [{1: 1}, {"a": "b"}, [("a", 1)], None]),
     (Any, "anything", [None, object()], []),
     (Inner, "an Inner", [Inner()], [Inner, "Inner", Outer(), None]),
-    (Seed, "an int or a RandomState or None", [3, None, np.random.RandomState(0)], [0.5, True, "3"]),
+    (Seed, "an int >= 0 or a RandomState or None", [3, None, np.random.RandomState(0)], [0.5, True, "3", -1]),
 ]
 
 
@@ -92,6 +92,13 @@ def test_round_trip_through_json(outer: Outer) -> None:
     back = Outer.from_dict(json.loads(json.dumps(outer.to_dict())), KNOWN.values())
     assert back.to_dict() == outer.to_dict() and repr(back) == repr(outer)
     assert not isinstance(back.inner, Inner) or isinstance(back.inner.hidden, tuple)
+
+
+def test_numbers_of_numpy_become_those_of_python() -> None:
+    given = Outer(level=np.float32(0.5), tied=np.True_, random_state=np.int64(3), inner=Inner())
+    own = given.in_python()
+    assert (type(own.level), own.tied, type(own.random_state), own.inner) == (float, True, int, given.inner)
+    assert own.to_dict() == given.to_dict() and type(given.level) is np.float32
 
 
 def test_numbers_of_numpy_and_generators_become_json() -> None:

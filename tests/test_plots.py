@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 import torch
 from matplotlib.figure import Figure
+from sklearn.exceptions import NotFittedError
 
 from diabolo import Embedder, Trainer, plots
 from diabolo.errors import InvalidData, InvalidParameter, MissingExtra
@@ -189,10 +190,18 @@ def test_several_codes_are_refused(name: str, rows: np.ndarray) -> None:
         getattr(plots, name)(ensemble, rows)
 
 
+@pytest.mark.parametrize("name", DRAWN)
+def test_nothing_is_drawn_before_a_fit(name: str, rows: np.ndarray) -> None:
+    with pytest.raises(NotFittedError):
+        getattr(plots, name)(Embedder(), rows)
+
+
 def test_what_cannot_be_drawn_is_refused(embedder: Embedder, rows: np.ndarray) -> None:
     one = Embedder("Linear", random_state=0).set_params(variant__latent=1).fit(rows)
     with pytest.raises(InvalidParameter, match="traversals instead"):
         plots.atlas(one, rows)
+    with pytest.raises(InvalidData, match="2 rows or more"):
+        plots.atlas(embedder, rows[:1])
     with pytest.raises(InvalidParameter, match="no row 300"):
         plots.interpolations(embedder, rows, [(0, 300)])
     with pytest.raises(InvalidParameter, match="no row -1"):

@@ -96,6 +96,14 @@ def test_a_number_of_rows_is_needed(count: Any) -> None:
         Synthesizer("Linear", random_state=0).fit(table()).sample(count)
 
 
+@pytest.mark.parametrize("seed", [None, 1.5, "7", True])
+def test_a_seed_is_a_whole_number(seed: Any) -> None:
+    synthesizer = Synthesizer("Linear", random_state=0).fit(table())
+    with pytest.raises(InvalidParameter, match="seed of new rows must be an int"):
+        synthesizer.sample(3, seed=seed)
+    assert synthesizer.sample(3, seed=np.int64(7)).equals(synthesizer.sample(3, seed=7))
+
+
 def test_gaps_come_in_patterns_that_were_there() -> None:
     rows = np.random.default_rng(0).normal(size=(400, 4))
     rows[:100, :2] = np.nan
@@ -133,8 +141,10 @@ def test_tokens_are_drawn_one_after_the_other(variant: Variant, tmp_path: Path) 
     synthesizer = Synthesizer(variant, trainer=Trainer(epochs=3), random_state=0).fit(rows)
     assert isinstance(synthesizer.prior_, Autoregressive)
     synthesizer.save(tmp_path / "m.diabolo")
-    new = synthesizer.sample(600)
-    assert np.array_equal(new, load(tmp_path / "m.diabolo").sample(600))
+    new, before = synthesizer.sample(600), torch.random.get_rng_state()
+    loaded = load(tmp_path / "m.diabolo")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert np.array_equal(new, loaded.sample(600))
     assert np.array_equal(new[:300], synthesizer.sample(300)) and np.isfinite(new).all()
 
 
@@ -232,6 +242,16 @@ def test_ways_between_rows_begin_and_end_there() -> None:
         np.testing.assert_allclose(way[:, -1], ends[1], atol=1e-4)
     with pytest.raises(InvalidParameter, match="rows in pairs"):
         synthesizer.interpolate(rows[:2], rows[:3])
+    for steps in (1, 2.5, None, "3", True):
+        with pytest.raises(InvalidParameter, match="Give 2 or more steps"):
+            synthesizer.interpolate(rows[:2], rows[2:4], steps)  # type: ignore[arg-type]
+
+
+def test_weights_of_sums_that_may_not_be_written_to_are_copied(torch_warns: None) -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 4))
+    weights = np.ones((1, 2), np.float32)
+    weights.flags.writeable = False
+    assert Synthesizer("Linear", random_state=0).fit(rows).combine(rows[:2], weights).shape == (1, 4)
 
 
 def test_a_turn_keeps_the_length_and_its_pace() -> None:

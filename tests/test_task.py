@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from diabolo import AnomalyDetector, Embedder, Imputer, Trainer, load
 from diabolo.checks.tasks import made_up
 from diabolo.errors import InvalidArtifact, InvalidData, InvalidParameter, SchemaMismatch, UnreadableFile
+from diabolo.params import Params
 from diabolo.tasks import TASKS, task
 from diabolo.tasks.task import Task
 from diabolo.tasks.tensors import rebuilt
@@ -289,6 +292,27 @@ def test_grid_search_over_a_variant_given_by_name() -> None:
     assert search.best_estimator_.variant.latent == 3
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    """As those of a grid search over ``np.arange``: in training, in the model file and in the checkpoint."""
+    numbers = {"epochs": np.arange(1, 3)[1], "batch_size": np.int32(32), "patience": np.int8(2)}
+    rates = {"lr": np.float32(2**-10), "weight_decay": np.float64(0.5), "clip": np.float32(1)}
+    made = []
+    for of in (lambda number: number, lambda number: number.item()):
+        told = {name: of(number) for name, number in (numbers | rates).items()}
+        trainer = Trainer(**told, checkpoint=str(tmp_path / f"{len(made)}.training"))
+        task = AnomalyDetector(VAE(latent=of(np.int64(2))), trainer=trainer, random_state=of(np.int64(3)))
+        made.append(task.fit(made_up()))
+        made[-1].save(tmp_path / "numbers.diabolo")
+        assert json.dumps(made[-1].card()) and load(tmp_path / "numbers.diabolo").history_ == made[-1].history_
+    assert np.array_equal(*(each.anomaly_score(made_up(9, seed=1)) for each in made))
+
+
+@pytest.mark.parametrize("verb", TASKS)
+def test_seeds_below_zero_are_refused(verb: str) -> None:
+    with pytest.raises(InvalidParameter, match=r"'random_state' parameter of .* must be an int >= 0 .* Got -1"):
+        TASKS[verb]("Linear", random_state=-1).fit(made_up())
+
+
 def test_inner_parameters_of_what_was_not_given() -> None:
     made = AnomalyDetector().set_params(variant__latent=3, trainer__epochs=7, validation=0.3)
     assert (made.variant.latent, made.trainer.epochs, made.validation) == (3, 7, 0.3)
@@ -348,6 +372,24 @@ def test_nothing_to_save_before_a_fit(tmp_path: Path) -> None:
     for use in (lambda: AnomalyDetector().save(tmp_path / "none.diabolo"), AnomalyDetector().card):
         with pytest.raises(NotFittedError):
             use()
+
+
+UNFITTED = {"fit", "fit_predict", "fit_transform", "load", "partial_fit", "watch"}
+TOLD = {"sample": [3], "batches": [3], "save": ["none.diabolo"], "run": [made_up().to_batches()[0]]}
+
+
+def of_a_fit(task: type[Task]) -> list[str]:
+    """The methods and properties that speak of what was learned."""
+    names = {name for name in set(dir(task)) - set(dir(Params)) - UNFITTED if not name.startswith(("_", "set_"))}
+    return sorted(name for name in names if isinstance(part := getattr(task, name), property) or callable(part))
+
+
+@pytest.mark.parametrize(("verb", "name"), [(verb, name) for verb, each in TASKS.items() for name in of_a_fit(each)])
+def test_nothing_is_said_before_a_fit(verb: str, name: str) -> None:
+    with pytest.raises(NotFittedError):
+        use = getattr(TASKS[verb](), name)
+        needed = [each for each in inspect.signature(use).parameters.values() if each.default is each.empty]
+        list(use(*TOLD.get(name, [np.ones((5, 3))] * len(needed))))
 
 
 def test_weights_of_another_variant_are_refused() -> None:

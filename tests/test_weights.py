@@ -33,3 +33,9 @@ def test_no_weights() -> None:
 def test_too_few_rows_of_weight() -> None:
     with pytest.raises(InvalidParameter, match="At least 2"):
         checked([1, 0, 0, 0], ROWS)
+
+
+def test_weights_that_may_not_be_written_to_are_copied(torch_warns: None) -> None:
+    weight = np.ones(4)
+    weight.flags.writeable = False
+    assert checked(weight, ROWS).tolist() == [1, 1, 1, 1]

@@ -81,7 +81,7 @@ def check_output(output: Path | str, *inputs: Path | str, rows: bool = False) ->
     if not path.parent.is_dir():
         raise InvalidParameter(f"There is no folder {path.parent} for -o {output}. Type: mkdir -p {path.parent}")
     if any(str(each) != "-" and os.path.exists(each) and path.samefile(each) for each in inputs if path.exists()):
-        raise InvalidParameter(f"-o {output} is a file that is read; name another one.")
+        raise InvalidParameter(f"-o {output} is the file of DATA or of MODEL; name another one.")
 
 
 def check_names(task: Task, source: Source) -> None:

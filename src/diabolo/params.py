@@ -45,7 +45,7 @@ Natural = Annotated[int, Within(0)]
 Positive = Annotated[float, Within(0, above=True)]
 NonNegative = Annotated[float, Within(0)]
 Fraction = Annotated[float, Within(0, 1)]
-Seed = int | np.random.RandomState | None
+Seed = Natural | np.random.RandomState | None
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ class Params(BaseEstimator):
     def stand_in(self, name: str) -> Params | None:
         """A hook: what ``name.parameter`` sets where ``name`` is None; by default the first kind that is allowed."""
         return next((each() for each in _params_in(self.parameters()[name].hint) if not isabstract(each)), None)
+
+    def in_python(self) -> Self:
+        """The same with numbers of Python in place of numpy's, which model files and parts of torch do not take."""
+        own = {name: getattr(self, name) for name in self.parameters()}
+        return type(self)(**{name: each.item() if isinstance(each, np.generic) else each for name, each in own.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """The class name and every parameter, as JSON can hold them."""

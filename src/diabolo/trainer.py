@@ -98,11 +98,12 @@ class Trainer(Params):
         world = World.joined(self.device)
         home = next(autoencoder.parameters()).device
         root = Cost(autoencoder.to(world.device))
-        data = Data(train, valid if valid is not None and valid.rows else None, seed, *self._planned(train.rows))
+        own, judged = self.in_python(), valid if valid is not None and valid.rows else None
+        data = Data(train, judged, seed, *own._planned(train.rows))
         try:
             with asked_to_stop(bool(same)) as asked, spread(root, world, self.strategy) as weights:
                 saved = Checkpoint(self.checkpoint, same, world)
-                return Training(self, weights, world, data, saved, asked).run(on_epoch)
+                return Training(own, weights, world, data, saved, asked).run(on_epoch)
         finally:
             autoencoder.to(home).eval()
 

@@ -109,7 +109,8 @@ def copying(
 
 def _points(task: Task, rows: Any) -> np.ndarray:
     """Rows as places whose distances mean something: standardised numbers, a 0 or 1 per category."""
-    x = task.preparation_.transform(task.rows(rows))
+    given = task.rows(rows)  # first, since it says so where there was no fit
+    x = task.preparation_.transform(given)
     return Features(task.preparation_.schema_)(x).flatten(1).numpy()
 
 

@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.evaluate.estimates import Estimate, estimates
+from diabolo.grids import is_grid
+from diabolo.readers.plain import plain_column
 
 _WORDS = {"false": False, "true": True, "normal": False, "anomaly": True}
 _NUMBERS = ({"0": False, "1": True}, {"-1": True, "1": False})
@@ -36,10 +38,13 @@ def anomalies(labels: Any) -> np.ndarray:
 
 
 def column(labels: Any) -> pa.Array:
-    """Labels of any kind as an Arrow array."""
+    """Labels of any kind as an Arrow array; of categories those that occur. Raises InvalidData for grids."""
     if not isinstance(labels, (pa.Array, pa.ChunkedArray)):
         labels = pa.array(labels.tolist() if isinstance(labels, np.ndarray) else labels, from_pandas=True)
-    return labels.combine_chunks() if isinstance(labels, pa.ChunkedArray) else labels
+    if is_grid(labels.type):
+        raise InvalidData("The labels are images or series. Name a column that holds one value per row.")
+    whole = plain_column(labels.combine_chunks() if isinstance(labels, pa.ChunkedArray) else labels)
+    return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
 
 
 def _word(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diabolo.errors import InvalidParameter
+from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.plots.canvas import INK, SOFT, Axes, Figure, canvas, colours, mosaic, show, titled
 from diabolo.plots.view import View
 
@@ -89,7 +89,7 @@ def atlas(task: Task, X: Any, *, shape: Sequence[int] | None = None, side: int =
 
     The plane is the code itself where that has two numbers, else that of the two principal components of the codes of
     the rows around their mean; it reaches from their 2 to their 98 % quantiles, so that corners may be decoded where no
-    row is. Raises as ``traversals``, and for codes of one number.
+    row is. Raises as ``traversals``, and for codes of one number; InvalidData for a single row.
 
     >>> from diabolo import Embedder
     >>> rows = np.random.default_rng(0).normal(size=(100, 6))
@@ -172,6 +172,8 @@ def _plane(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     """A point, two directions and their names."""
     if z.shape[1] < 2:
         raise InvalidParameter("A code of one number has no plane. Draw traversals instead.")
+    if len(z) < 2:
+        raise InvalidData("The code of one row has no spread, and so no plane. Give 2 rows or more.")
     if z.shape[1] == 2:
         return np.zeros(2), np.eye(2), ("z0", "z1")
     _, _, axes = np.linalg.svd(z - z.mean(0), full_matrices=False)

@@ -33,8 +33,9 @@ class View:
     """
 
     def __init__(self, task: Task, X: Any, shape: Sequence[int] | None = None) -> None:
+        rows = task.rows(X)  # first, since it says so where there was no fit
         self.task, self.schema = task, task.preparation_.schema_
-        self.rows = _own(task.rows(X), self.schema)
+        self.rows = _own(rows, self.schema)
         self.x = task.preparation_.transform(self.rows)
         self.shape = _checked(shape, self.rows, self.schema.grid)
         if not len(self.x):

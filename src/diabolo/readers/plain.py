@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from diabolo.readers.lists import Table, folded, unfolded, unfolded_fields
 
 VIEWS = {pa.string_view().id: pa.large_string(), pa.binary_view().id: pa.large_binary()}
 STRANGE = {*VIEWS, pa.dictionary(pa.int32(), pa.string()).id}
-Column = pa.Array | pa.ChunkedArray
+Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 def plain(rows: Table) -> Table:

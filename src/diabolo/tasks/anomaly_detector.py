@@ -23,7 +23,8 @@ from diabolo.pixels import smoothed
 from diabolo.randomness import mix
 from diabolo.scorer import Scorer
 from diabolo.tasks.measures import learned, somewhere
-from diabolo.tasks.task import BLOCK, Task, beside, briefly
+from diabolo.tasks.rows import beside
+from diabolo.tasks.task import BLOCK, Task, briefly
 from diabolo.thresholds import Conformal, Threshold
 from diabolo.variants import Variant
 
@@ -169,11 +170,13 @@ class AnomalyDetector(OutlierMixin, Task):
     @property
     def explained_names_(self) -> list[str]:
         """The columns that explanations speak of: those of the data, without the ones set aside."""
+        check_is_fitted(self, "autoencoder_")
         return list(dict.fromkeys(column.source for column in self.preparation_.schema_.columns))
 
     @property
     def offset_(self) -> float:
         """The ``score_samples`` below which a row is an anomaly."""
+        check_is_fitted(self, "autoencoder_")
         return -self.threshold_.cut_
 
     def _views(self, x: Tensor) -> dict[str, Tensor]:

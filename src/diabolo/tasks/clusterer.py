@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from sklearn.base import ClusterMixin
 from sklearn.metrics import silhouette_score
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo.batches import Batch, Batches, drawn, in_blocks
@@ -21,7 +22,8 @@ from diabolo.tasks.codes import OF_CODES, codes
 from diabolo.tasks.groups import Groups
 from diabolo.tasks.measures import missed
 from diabolo.tasks.mixture import STARTS, Mixture, fewest
-from diabolo.tasks.task import TRIALS, Task, beside
+from diabolo.tasks.rows import beside
+from diabolo.tasks.task import TRIALS, Task
 from diabolo.variants import Variant
 
 CLUSTERED = 20_000  # training rows that clusters are found among
@@ -91,6 +93,7 @@ class Clusterer(ClusterMixin, Task):
     @property
     def clusters_(self) -> int:
         """How many clusters there are: as many as were asked for, less those without a row."""
+        check_is_fitted(self, "autoencoder_")
         return self.grouping_.count
 
     def _variant(self) -> Variant:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo.batches import Batches
@@ -17,7 +18,8 @@ from diabolo.preparation.fields import framed
 from diabolo.tasks.codes import OF_CODES, guesses
 from diabolo.tasks.conditions import all_told
 from diabolo.tasks.measures import missed
-from diabolo.tasks.task import Task, beside
+from diabolo.tasks.rows import beside
+from diabolo.tasks.task import Task
 from diabolo.variants import Variant
 
 
@@ -65,7 +67,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
         each. Columns that were set aside are missing. Raises SchemaMismatch for codes of another width and
         InvalidParameter for a missing ``given`` and for an ensemble, whose members have a code each.
         """
-        z = torch.as_tensor(np.asarray(codes, dtype=np.float32))
+        check_is_fitted(self, "autoencoder_")
+        z = torch.tensor(np.asarray(codes, dtype=np.float32))
         if z.dim() != 2 or z.shape[1] != self._n_features_out:
             raise SchemaMismatch(f"A code has {self._n_features_out} numbers, an array (n, numbers). Got {z.shape}.")
         like = all_told(self.preparation_, self.fields_, given, len(z))

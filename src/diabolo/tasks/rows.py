@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,3 +45,9 @@ def at_least_two(rows: np.ndarray | pa.Table, name: str = "The table") -> np.nda
 def too_few(name: str, rows: int) -> InvalidData:
     """The error of rows that are too few to learn from."""
     return InvalidData(f"{name} has {rows} sample(s), that is rows; at least 2 are needed to learn from.")
+
+
+def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """The batch with the columns ``added`` behind its own, in place of older ones of their names."""
+    kept = {name: batch[name] for name in batch.schema.names if name not in added}
+    return pa.RecordBatch.from_pydict({**kept, **added})

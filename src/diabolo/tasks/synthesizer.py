@@ -16,7 +16,7 @@ from diabolo.batches import Batch, Batches, drawn, in_blocks
 from diabolo.bottlenecks import Discrete
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.networks import Features, Given
-from diabolo.params import Count
+from diabolo.params import Count, Natural, accepts
 from diabolo.priors import Autoregressive
 from diabolo.randomness import seeded, uniform_like
 from diabolo.tasks.codes import codes, guesses, outputs, places
@@ -111,7 +111,7 @@ class Synthesizer(Task):
         if weight.ndim != 2 or weight.shape[1] != len(z) or weight.dtype.kind not in "biuf":
             told = f"{weight.dtype}, {weight.shape}"
             raise InvalidParameter(f"weights must be numbers of the shape (m, {len(z)}). Got {told}.")
-        return self._decoded(torch.as_tensor(weight, dtype=torch.float32) @ z, given)
+        return self._decoded(torch.tensor(weight, dtype=torch.float32) @ z, given)
 
     def interpolate(
         self,
@@ -128,8 +128,8 @@ class Synthesizer(Task):
         columns of the new rows, if the fit had any. Raises InvalidParameter.
         """
         start, end = (self._codes(self._prepared(each)) for each in (first, last))
-        if steps < 2 or len(start) != len(end) or path not in ("straight", "sphere"):
-            told = f"{steps} steps, {path!r}, {len(start)} and {len(end)} rows"
+        if not accepts(Count, steps) or steps < 2 or len(start) != len(end) or path not in ("straight", "sphere"):
+            told = f"{steps!r} steps, {path!r}, {len(start)} and {len(end)} rows"
             raise InvalidParameter(f"Give 2 or more steps, a path 'straight' or 'sphere', rows in pairs. Got {told}.")
         share = torch.linspace(0, 1, steps)[None, :, None]
         between = (straight if path == "straight" else turning)(start[:, None], end[:, None], share)
@@ -151,12 +151,14 @@ class Synthesizer(Task):
     def _blocks(self, n: int, seed: int, given: Mapping[str, Any] | None = None) -> Iterator[Tensor]:
         """New prepared rows; a block is drawn whole, so that its first rows are the same if fewer are needed."""
         check_is_fitted(self, "autoencoder_")
-        if not isinstance(n, (int, np.integer)) or n < 0:
+        if not accepts(Natural, n):
             raise InvalidParameter(f"The number of new rows must be an int >= 0. Got {n!r}.")
+        if not accepts(int, seed):
+            raise InvalidParameter(f"The seed of new rows must be an int. Got {seed!r}.")
         size = ROWS if not isinstance(self.prior_, Autoregressive) else SLOWLY
         known = None if given is None else told(self.preparation_, self.fields_, given)[0]
         for start in range(0, max(n, 1), size):
-            with seeded(self.seed_, seed, start), torch.inference_mode():
+            with seeded(self.seed_, int(seed), start), torch.inference_mode():
                 x = self._gapped(self._values(self.autoencoder_, *self._codes_for(size, known)))[: n - start]
                 yield x if known is None else torch.where(known.isnan(), x, known.double())
 
@@ -295,7 +297,8 @@ class Synthesizer(Task):
         if self.prior == "own":
             self.prior_ = None
         elif isinstance(bottleneck, Discrete):
-            self.prior_ = Autoregressive(bottleneck.letters, places(self.autoencoder_)).eval()
+            with seeded(0):
+                self.prior_ = Autoregressive(bottleneck.letters, places(self.autoencoder_)).eval()
             self.prior_.load_state_dict(prior)
         else:
             width = self._codes(self.probe_[:1]).shape[1] + Given(schema).width

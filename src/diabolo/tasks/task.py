@@ -449,12 +449,6 @@ def resolve(variant: Variant | str) -> Variant:
     return named()[variant]()
 
 
-def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBatch:
-    """The batch with the columns ``added`` behind its own, in place of older ones of their names."""
-    kept = {name: batch[name] for name in batch.schema.names if name not in added}
-    return pa.RecordBatch.from_pydict({**kept, **added})
-
-
 def briefly(trainer: Trainer) -> Trainer:
     """The same training for a few epochs, and apart from its checkpoint."""
     return clone(trainer).set_params(epochs=min(trainer.epochs or FURTHER, FURTHER), checkpoint=None)

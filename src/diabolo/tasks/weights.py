@@ -28,7 +28,7 @@ def checked(sample_weight: Any, rows: np.ndarray | pa.Table | Source, fewest: in
         raise InvalidParameter(str(error)) from None
     if (told > 0).sum() < fewest:
         raise InvalidParameter(f"At least {fewest} of the rows must have a sample_weight above 0 to learn from.")
-    return torch.as_tensor(told, dtype=torch.float32)
+    return torch.tensor(told, dtype=torch.float32)
 
 
 def is_count(weight: Tensor) -> bool:
