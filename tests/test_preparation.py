@@ -675,6 +675,8 @@ def test_preparing_numbers_is_fast(rng: np.random.Generator) -> None:
         pa.timestamp("ms"),
         pa.timestamp("us", "Europe/Paris"),
         pa.dictionary(pa.int32(), pa.large_string()),
+        pa.decimal128(10, 2),
+        pa.decimal64(18, -3),
     ],
     ids=str,
 )
@@ -756,6 +758,11 @@ def test_fields_of_polars_are_given_back_as_polars(monkeypatch: pytest.MonkeyPat
     assert fields.given_back(rows).equals(frame)
     monkeypatch.setitem(sys.modules, "polars", None)
     assert fields.given_back(rows) is rows
+
+
+def test_types_that_there_are_not_are_of_no_value() -> None:
+    texts = {"a": "decimal128(99, 2)", "b": "decimal7(3, 1)", "c": "int9", "d": "decimal128(x)"}
+    assert Fields("table", texts).blank(Schema(()), 1).schema.types == [pa.null()] * 4
 
 
 def test_fields_of_an_array_are_an_array() -> None:

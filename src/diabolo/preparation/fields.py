@@ -5,6 +5,7 @@ An array stays an array, a DataFrame of pandas or polars becomes one again, ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,7 @@ import pyarrow as pa
 from diabolo.grids import is_grid
 from diabolo.schema import Schema
 
+DECIMAL = re.compile(r"(decimal(?:32|64|128|256))\((\d+), (-?\d+)\)")
 LEVELS = 10_000  # declared categories of a column that are kept at most
 
 
@@ -135,21 +137,18 @@ def _understood(text: str, grid: tuple[int, ...] = ()) -> pa.DataType:
     if first == "dictionary":
         kind = _understood(values)
         return kind if pa.types.is_null(kind) else pa.dictionary(pa.int32(), kind)
-    if first.startswith("decimal"):
-        return _decimal(text)
     if first == "grid":
         return pa.fixed_shape_tensor(_understood(values), grid)
     unit, zone, name = text.removeprefix("timestamp[").partition(", tz=")
     if zone:
         return pa.timestamp(unit, name.removesuffix("]"))
     try:
-        return pa.type_for_alias(text)
+        return _decimal(text) or pa.type_for_alias(text)
     except ValueError:
         return pa.null()
 
 
-def _decimal(text: str) -> pa.DataType:
-    """The type called ``decimal128(10, 2)``, or of another width."""
-    width, _, digits = text.removeprefix("decimal").removesuffix(")").partition("(")
-    make: Any = getattr(pa, f"decimal{width}")
-    return make(*map(int, digits.split(",")))
+def _decimal(text: str) -> pa.DataType | None:
+    """The type called ``decimal128(10, 2)``, or of another width. Raises ValueError for too many digits."""
+    told = DECIMAL.fullmatch(text)
+    return getattr(pa, told[1])(int(told[2]), int(told[3])) if told else None
