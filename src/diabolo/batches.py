@@ -152,7 +152,7 @@ def in_blocks(x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def side_by_side(work: Callable[[T], S], parts: Sequence[T]) -> list[S]:
-    """``work`` of each part, in their order; as many at once as torch has threads, each thread a stretch of them.
+    """``work`` of each part, in their order; as many parts at once as torch has threads.
 
     A part has one thread for itself: the threads of a single operation would wait for each other some fifty times. What
     is raised is what the first failing part raises.
@@ -160,10 +160,8 @@ def side_by_side(work: Callable[[T], S], parts: Sequence[T]) -> list[S]:
     threads = torch.get_num_threads()
     if len(parts) < 2 or threads == 1:
         return [work(part) for part in parts]
-    ends = [len(parts) * i // threads for i in range(threads + 1)]
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            done = pool.map(lambda begin, end: [work(part) for part in parts[begin:end]], ends[:-1], ends[1:])
-            return [each for stretch in done for each in stretch]
+            return list(pool.map(work, parts))
         finally:
             torch.set_num_threads(threads)  # so that threads made later start with as many as before
