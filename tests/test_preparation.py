@@ -25,7 +25,7 @@ from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.detection import is_heavy
 from diabolo.preparation.fields import Fields
 from diabolo.preparation.survey import Moments, Sample, scattered
-from diabolo.readers import open_source
+from diabolo.readers import as_rows, open_source
 from diabolo.schema import UNSEEN, Column, Schema
 
 N = 2000
@@ -719,6 +719,16 @@ def test_fields_of_dtypes_without_a_name(values: Any) -> None:
     frame = pd.DataFrame({"a": [0.0, 1.0, 2.0, 4.0], "b": values})
     assert Preparation().fit(frame).schema_.sources == ("a", "b")
     assert Fields.of(pa.table(frame), frame).dtypes == {}
+
+
+def test_fields_of_many_columns_are_soon_told() -> None:
+    rows = np.random.default_rng(0).integers(0, 9, (3, 4000))
+    frame = pd.concat([pd.DataFrame(rows), pd.DataFrame(rows).astype("Int64").add_prefix("i")], axis=1)
+    table = as_rows(frame)
+    begin = time.perf_counter()
+    fields = Fields.of(table, frame)
+    assert time.perf_counter() - begin < 3
+    assert fields.dtypes == {f"i{j}": "Int64" for j in range(4000)}
 
 
 @pytest.mark.parametrize(

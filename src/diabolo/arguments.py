@@ -80,7 +80,7 @@ def check_output(output: Path | str, *inputs: Path | str, rows: bool = False) ->
         raise InvalidParameter(f"-o {output} is a pipe or a device; name a file.")
     if not path.parent.is_dir():
         raise InvalidParameter(f"There is no folder {path.parent} for -o {output}. Type: mkdir -p {path.parent}")
-    if any(str(each) != "-" and os.path.exists(each) and path.samefile(each) for each in inputs if path.exists()):
+    if path.exists() and any(os.path.exists(each) and path.samefile(each) for each in inputs):
         raise InvalidParameter(f"-o {output} is the file of DATA or of MODEL; name another one.")
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal, Self
 
@@ -54,7 +55,7 @@ class Fields:
         types = {each.name: _spelled(each.type) for each in rows.schema}
         library = type(X).__module__.partition(".")[0]
         if library == "pandas":
-            return cls("pandas", types, _dtypes(X, rows, types), _levels(rows))
+            return cls("pandas", types, _dtypes(X, rows), _levels(rows))
         return cls("polars" if library == "polars" else "table", types)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,19 +103,32 @@ def framed(columns: np.ndarray, names: list[str], like: Any) -> Any:
     return type(like)(table) if library == "polars" else table
 
 
-def _dtypes(frame: Any, rows: pa.Table, types: Mapping[str, str]) -> dict[str, str]:
+def _dtypes(frame: Any, rows: pa.Table) -> dict[str, str]:
     """The dtypes of a pandas frame, by column, that Arrow's types do not become by themselves but by their names."""
-    found = {}
-    for name, own in zip(map(str, frame.columns), frame.dtypes, strict=True):
-        if name in types and not pa.types.is_null(_understood(types[name])):
-            empty = rows.select([name]).slice(0, 0).to_pandas(ignore_metadata=True)[name]
-            with suppress(TypeError, ValueError, NotImplementedError):  # a dtype without such a name
-                if empty.dtype != own and empty.astype(str(own)).dtype == own:
-                    found[name] = str(own)
-    return found
+    kinds = {field.name: field.type for field in rows.schema}
+    dtypes = {str(name): own for name, own in zip(frame.columns, frame.dtypes, strict=True)}
+    own = {name: dtype for name, dtype in dtypes.items() if name in kinds and not _is_usual(dtype)}
+    return {name: str(dtype) for name, dtype in own.items() if _is_regained(kinds[name], dtype)}
+
+
+def _is_usual(dtype: Any) -> bool:
+    """Whether Arrow's types keep the dtype, as they do those of numpy's numbers."""
+    return str(dtype) == "category" or (isinstance(dtype, np.dtype) and dtype.kind != "O")
+
+
+@lru_cache(maxsize=256)
+def _is_regained(kind: pa.DataType, dtype: Any) -> bool:
+    """Whether a column of that type gets the dtype by its name alone."""
+    if pa.types.is_null(_understood(_spelled(kind))):
+        return False
+    usual = pa.table({"x": pa.array([], kind)}).to_pandas()["x"]
+    with suppress(TypeError, ValueError, NotImplementedError):  # a dtype without such a name
+        return usual.dtype != dtype and usual.astype(str(dtype)).dtype == dtype
+    return False
 
 
 def _levels(rows: pa.Table) -> dict[str, Levels]:
+    """The categories that each column declares, where they are few and of a kind that JSON has."""
     found = {}
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         if pa.types.is_dictionary(column.type) and column.num_chunks and len(column.chunk(0).dictionary) <= LEVELS:
