@@ -399,7 +399,8 @@ def _refuse_channels_last(shape: tuple[int, ...]) -> None:
 
 
 def _refuse_absent(names: Sequence[str], found: Sequence[str]) -> None:
-    absent = [name for name in names if name not in set(found)]
+    known = set(found)
+    absent = [name for name in names if name not in known]
     if absent:
         raise SchemaMismatch(
             f"The column {absent[0]!r} of the fit is missing ({len(absent)} of {len(names)} are). "
