@@ -53,6 +53,12 @@ def test_whole_parts_are_set_before_their_parameters() -> None:
     assert task.random_state == 5
 
 
+def test_parameters_of_a_variant_that_was_not_named_wait_for_the_rows() -> None:
+    settings = ["variant.latent=3", "variant.temperature=0.2", "variant.hidden=9,9"]
+    assert chosen("embed", settings, seed=0).variant == {"latent": 3, "temperature": 0.2, "hidden": (9, 9)}
+    assert chosen("embed", [*settings[:1], "variant=IIC"], seed=0).variant.latent == 3
+
+
 def test_likelihoods_are_set_one_by_one() -> None:
     settings = ["likelihoods.price=StudentT", "likelihoods.net.weight=Laplace"]
     assert chosen("impute", settings, seed=0).likelihoods == {"price": "StudentT", "net.weight": "Laplace"}

@@ -15,6 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
@@ -315,9 +316,34 @@ def test_seeds_below_zero_are_refused(verb: str) -> None:
 
 def test_inner_parameters_of_what_was_not_given() -> None:
     made = AnomalyDetector().set_params(variant__latent=3, trainer__epochs=7, validation=0.3)
-    assert (made.variant.latent, made.trainer.epochs, made.validation) == (3, 7, 0.3)
+    assert (made.variant, made.trainer.epochs, made.validation) == ({"latent": 3}, 7, 0.3)
     assert AnomalyDetector().set_params(variant="VAE", variant__latent=3).variant.latent == 3
-    assert repr(AnomalyDetector().set_params(variant__latent=3).variant) == "Masked(latent=3)"
+    assert made.set_params(variant__hidden=(9,)).variant == {"latent": 3, "hidden": (9,)}
+    assert repr(AnomalyDetector().set_params(trainer=Trainer(lr=1.0), trainer__epochs=7).trainer) == (
+        "Trainer(epochs=7, lr=1.0)"
+    )
+
+
+@pytest.mark.parametrize("verb", TASKS)
+def test_parameters_are_told_of_the_variant_that_suits_the_rows(verb: str, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((40, 1, 6, 6))
+    short = Trainer(epochs=1)
+    for rows in (made_up(), images):
+        usual = TASKS[verb](trainer=short, random_state=0).fit(rows).card()["variant"]
+        task = clone(TASKS[verb](trainer=short, random_state=0).set_params(variant__latent=2)).fit(rows)
+        told = task.card()["variant"]
+        assert "latent=2" in told and told.partition("(")[0] == usual.partition("(")[0]
+        task.save(tmp_path / "told.diabolo")
+        assert load(tmp_path / "told.diabolo").card() == task.card()
+
+
+def test_what_is_told_of_no_variant_at_all() -> None:
+    with pytest.raises(InvalidParameter, match=r"Residual or IIC, used .* 'latnet'. Did you mean 'latent'\?"):
+        Embedder({"latnet": 3}).fit(made_up())
+    with pytest.raises(InvalidParameter, match=r"Residual, used .* 'temperature'"):
+        Embedder({"temperature": 0.5}).fit(made_up())
+    with pytest.raises(InvalidParameter, match=r"'latent' parameter of Residual must be an int >= 1\. Got 0"):
+        Embedder({"latent": 0}).fit(made_up())
 
 
 def test_the_rows_decide_on_the_variant_that_was_not_named() -> None:
@@ -327,7 +353,6 @@ def test_the_rows_decide_on_the_variant_that_was_not_named() -> None:
         assert AnomalyDetector(trainer=short, random_state=0).fit(rows).card()["variant"] == usual
     for rows, usual in ((images, "IIC()"), (images[:, 0, 0], "Residual()")):
         assert Embedder(trainer=short, random_state=0).fit(rows).card()["variant"] == usual
-    assert AnomalyDetector().set_params(trainer=Trainer(lr=1.0), trainer__epochs=7).trainer.lr == 1.0
 
 
 def test_unknown_variant_is_named_with_the_known_ones() -> None:

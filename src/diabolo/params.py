@@ -86,9 +86,16 @@ class Params(BaseEstimator):
             if isinstance(value, Params):
                 value.check_params()
 
-    def stand_in(self, name: str) -> Params | None:
-        """A hook: what ``name.parameter`` sets where ``name`` is None; by default the first kind that is allowed."""
-        return next((each() for each in _params_in(self.parameters()[name].hint) if not isabstract(each)), None)
+    def stand_ins(self, name: str) -> tuple[Params, ...]:
+        """A hook: what may stand in for ``name`` where it is None; by default each kind that is allowed."""
+        return tuple(each() for each in _params_in(self.parameters()[name].hint) if not isabstract(each))
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; ``name__parameter`` works also where ``name`` is None: it makes what stands in for it."""
+        for name in {key.partition("__")[0] for key in params if "__" in key}.intersection(self.parameters()):
+            if params.get(name, getattr(self, name)) is None and (options := self.stand_ins(name)):
+                params[name] = options[0]
+        return super().set_params(**params)
 
     def in_python(self) -> Self:
         """The same with numbers of Python in place of numpy's, which model files and parts of torch do not take."""
@@ -221,29 +228,32 @@ def assign(params: Params, path: str, text: str, known: Mapping[str, type[Params
         except InvalidParameter as error:
             raise InvalidParameter(f"The '{name}' parameter of {type(params).__name__}: {error}") from None
         return
-    if accepts(declared[name].hint, {rest: text}):
-        params.set_params(**{name: {**(getattr(params, name) or {}), rest: text}})
-        return
-    inner = _inner(params, name, known)
-    if not isinstance(inner, Params):
+    held, own, options = getattr(params, name), rest.partition(".")[0], _options(params, name, known)
+    if options:
+        inner = next((each for each in options if own in each.parameters()), options[0])
+        assign(inner, rest, text, known)
+        stands_in = not isinstance(held, (Params, str))
+        params.set_params(**({f"{name}__{own}": getattr(inner, own)} if stands_in else {name: inner}))
+    elif accepts(declared[name].hint, {rest: text}):
+        params.set_params(**{name: {**(held or {}), rest: text}})
+    else:
         raise InvalidParameter(f"The '{name}' parameter of {type(params).__name__} has no parameters of its own.")
-    assign(inner, rest, text, known)
-    params.set_params(**{name: inner})
 
 
-def _inner(params: Params, name: str, known: Mapping[str, type[Params]]) -> Any:
-    """What the parameter ``name`` holds, or what stands in for it, with parameters of its own if it has any."""
-    inner = getattr(params, name)
-    if isinstance(inner, str) and inner in known:
-        return known[inner]()
-    return params.stand_in(name) if inner is None else inner
+def _options(params: Params, name: str, known: Mapping[str, type[Params]]) -> tuple[Params, ...]:
+    """What ``name`` holds, if that has parameters of its own, or what may stand in for it."""
+    held = getattr(params, name)
+    if isinstance(held, str) and held in known:
+        return (known[held](),)
+    if isinstance(held, Params):
+        return (held,)
+    return params.stand_ins(name) if held is None or isinstance(held, Mapping) else ()
 
 
 def _within(params: Params, name: str, known: Mapping[str, type[Params]]) -> Iterable[str]:
     """The paths of parameters called ``name`` inside those of ``params``."""
     for outer in params.parameters():
-        inner = _inner(params, outer, known)
-        if isinstance(inner, Params) and name in inner.parameters():
+        if any(name in each.parameters() for each in _options(params, outer, known)):
             yield f"{outer}.{name}"
 
 

@@ -77,7 +77,9 @@ class AnomalyDetector(OutlierMixin, Task):
     )
 
     variant: Annotated[
-        Variant | str | None, "the autoencoder: a Variant, or its name; None: Masked, on images and series Vanilla"
+        Variant | str | Mapping[str, Any] | None,
+        "the autoencoder: a Variant, its name, or parameters of the one that suits the rows; None: Masked, on images "
+        "and series Vanilla",
     ] = None
     usual: ClassVar[Mapping[str, Variant | str]] = {"table": "Masked", "series": "Vanilla", "image": "Vanilla"}
     neighbours: Annotated[Natural, "places of normal rows kept to measure distances from; 0: network alone"] = 1024

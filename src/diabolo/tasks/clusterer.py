@@ -65,7 +65,9 @@ class Clusterer(ClusterMixin, Task):
     )
 
     variant: Annotated[
-        Variant | str | None, "the autoencoder: a Variant, or its name; None: Residual, on images IIC"
+        Variant | str | Mapping[str, Any] | None,
+        "the autoencoder: a Variant, its name, or parameters of the one that suits the rows; None: Residual, on images "
+        "IIC",
     ] = None
     usual: ClassVar[Mapping[str, Variant | str]] = OF_CODES
     clusters: Annotated[Count | None, "how many clusters; None: as many as suit the rows"] = None
@@ -102,8 +104,9 @@ class Clusterer(ClusterMixin, Task):
         Rows need not be restored from few numbers to be grouped, and of a row of three one number says too little.
         """
         variant = super()._variant()
-        wide = not isinstance(self.variant, Variant) and "overcomplete" in variant.parameters()
-        return variant.set_params(overcomplete=True) if wide else variant
+        told = self.variant if isinstance(self.variant, Mapping) else {}
+        open_ = not isinstance(self.variant, Variant) and "overcomplete" in variant.parameters().keys() - told.keys()
+        return variant.set_params(overcomplete=True) if open_ else variant
 
     def _shares(self, x: Tensor) -> Tensor:
         return self.grouping_.shares(self.autoencoder_.encode(x).z.flatten(1))

@@ -44,7 +44,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
     """
 
     variant: Annotated[
-        Variant | str | None, "the autoencoder: a Variant, or its name; None: Residual, on images IIC"
+        Variant | str | Mapping[str, Any] | None,
+        "the autoencoder: a Variant, its name, or parameters of the one that suits the rows; None: Residual, on images "
+        "IIC",
     ] = None
     usual: ClassVar[Mapping[str, Variant | str]] = OF_CODES
     by_distance: ClassVar[bool] = True

@@ -47,8 +47,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
     """
 
     variant: Annotated[
-        Variant | str | None,
-        "the autoencoder: a Variant, or its name; None: Masked of one learned scale per column, in grids also of boxes",
+        Variant | str | Mapping[str, Any] | None,
+        "the autoencoder: a Variant, its name, or parameters of the usual one; None: Masked of one learned scale per "
+        "column, in grids also of boxes",
     ] = None
     usual: ClassVar[Mapping[str, Variant | str]] = {"table": FILLING, "series": HOLES, "image": HOLES}
     longest: ClassVar[int] = 240  # each time other values are hidden: few rows teach more often before they are known

@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from diabolo.errors import InvalidData
-from diabolo.readers import unmasked
+from diabolo.readers import Source, unmasked
+from diabolo.readers.source import row_bytes
 
 NO_NUMBER = "could not convert string to float: "
 
@@ -45,6 +46,19 @@ def at_least_two(rows: np.ndarray | pa.Table, name: str = "The table") -> np.nda
 def too_few(name: str, rows: int) -> InvalidData:
     """The error of rows that are too few to learn from."""
     return InvalidData(f"{name} has {rows} sample(s), that is rows; at least 2 are needed to learn from.")
+
+
+def gathered(source: Source, most: int) -> pa.Table | None:
+    """The whole file as a table, or None where it is larger than ``most`` bytes once decoded."""
+    if (source.rows or 0) * row_bytes(source.schema) > most:
+        return None
+    batches, size = [], 0
+    for batch in source.batches():
+        size += batch.nbytes
+        if size > most:
+            return None
+        batches.append(batch)
+    return pa.Table.from_batches(batches, source.schema)
 
 
 def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBatch:

@@ -80,7 +80,9 @@ class Synthesizer(Task):
         "two cannot be told apart, 1 where they can"
     )
 
-    variant: Annotated[Variant | str, "the autoencoder: a Variant, or the name of one"] = "Vanilla"
+    variant: Annotated[
+        Variant | str | Mapping[str, Any], "the autoencoder: a Variant, its name, or parameters of the default one"
+    ] = "Vanilla"
     prior: Annotated[
         Literal["fitted", "own"], "what codes are drawn from: what is fitted to codes, or the bottleneck's own prior"
     ] = "fitted"

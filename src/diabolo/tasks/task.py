@@ -29,13 +29,13 @@ from diabolo.preparation.fields import Fields
 from diabolo.randomness import mix, seeded
 from diabolo.readers import Source, as_rows, open_source
 from diabolo.readers.plain import plain
-from diabolo.readers.source import row_bytes
 from diabolo.schema import Schema
 from diabolo.tasks.cards import card, sparsity
+from diabolo.tasks.choices import resolve
 from diabolo.tasks.codes import codes
 from diabolo.tasks.comparison import compared, line, of_width, used
 from diabolo.tasks.conditions import blank
-from diabolo.tasks.rows import at_least_two, too_few, validated
+from diabolo.tasks.rows import at_least_two, gathered, too_few, validated
 from diabolo.tasks.tensors import alike, group, rebuilt
 from diabolo.tasks.weights import checked, counted, is_count, places_of
 from diabolo.thresholds import THRESHOLDS
@@ -52,7 +52,10 @@ FURTHER = 5  # epochs of a partial_fit at most
 class Task(Params, ABC):
     """A fitted autoencoder put to a use; subclasses add the verb."""
 
-    variant: Annotated[Variant | str | None, "the autoencoder: a Variant, or the name of one"] = "Denoising"
+    variant: Annotated[
+        Variant | str | Mapping[str, Any] | None,
+        "the autoencoder: a Variant, its name, or parameters of the default one, such as {'latent': 4}",
+    ] = "Denoising"
     trainer: Annotated[Trainer | None, "how it is trained; None for the defaults"] = None
     likelihoods: Annotated[
         Mapping[str, str] | None, "likelihood by column name, '*' for all others; None: chosen from the data"
@@ -200,10 +203,10 @@ class Task(Params, ABC):
     def _split(self, rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> tuple[Batches, Batches]:
         """Training rows and held-out rows; the same rows twice where there are too few to hold any out."""
         if isinstance(rows, Source):
-            gathered = _gathered(rows)
-            if gathered is None:
+            table = gathered(rows, IN_MEMORY)
+            if table is None:
                 return self._streamed(rows)
-            rows = at_least_two(gathered, rows.name)
+            rows = at_least_two(table, rows.name)
         everything = self._shuffled(self.preparation_.transform(rows), weight, self.seed_)
         count = min(int(everything.rows * self.validation), everything.rows - 1)
         return (everything[count:], everything[:count]) if count > 1 else (everything, everything)
@@ -235,7 +238,11 @@ class Task(Params, ABC):
         return self._variant().train(self.autoencoder_, trainer, train, apart, seed=self.seed_, on_epoch=self.on_epoch)
 
     def _variant(self) -> Variant:
-        return resolve(self.variant or self.usual[self.preparation_.schema_.kind])
+        return resolve(self.variant, [self._usual(self.preparation_.schema_.kind)])
+
+    def _usual(self, kind: str) -> Variant:
+        """The variant for rows of this kind where none is named."""
+        return resolve(self.usual.get(kind, self.parameters()["variant"].default))
 
     def _beside(self, train: Batches, code: int) -> Autoencoder:
         """The closed-form linear autoencoder, as wide as ``comparison.line`` has it, fitted to the same rows."""
@@ -422,16 +429,29 @@ class Task(Params, ABC):
         new = self.preparation_.inverse_transform(x, like=like, keep=keep, rounded=self.draws)
         return self.fields_.given_back(new)
 
-    def stand_in(self, name: str) -> Params | None:
-        return clone(resolve(self.usual["table"])) if name == "variant" else super().stand_in(name)
+    def check_params(self) -> None:
+        super().check_params()
+        resolve(self.variant, self._usuals)
+
+    @property
+    def _usuals(self) -> tuple[Variant, ...]:
+        return tuple(clone(self._usual(kind)) for kind in self.usual or ("table",))
+
+    def stand_ins(self, name: str) -> tuple[Params, ...]:
+        return self._usuals if name == "variant" else super().stand_ins(name)
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; ``variant__latent`` works also where the variant was given by name, or not at all."""
-        nested = {key.partition("__")[0] for key in params if "__" in key}
-        if "variant" in nested:
-            params["variant"] = resolve(params.get("variant", self.variant) or clone(resolve(self.usual["table"])))
-        if "trainer" in nested:
-            params["trainer"] = params.get("trainer", self.trainer) or Trainer()
+        """Set parameters; ``variant__latent`` works also where the variant was given by name, or not at all.
+
+        Where it was not, it is told of the variant that will suit the rows: ``variant={"latent": ...}``.
+        """
+        variant = params.get("variant", self.variant)
+        nested = {key for key in params if key.startswith("variant__")}
+        if nested and isinstance(variant, str):
+            params["variant"] = resolve(variant)
+        elif nested and not isinstance(variant, Variant):
+            own = {key.removeprefix("variant__"): params.pop(key) for key in nested}
+            params["variant"] = {**(variant or {}), **own}
         return super().set_params(**params)
 
     def __sklearn_tags__(self) -> Any:
@@ -440,28 +460,6 @@ class Task(Params, ABC):
         return tags
 
 
-def resolve(variant: Variant | str) -> Variant:
-    """The variant itself, or the default one of that name. Raises InvalidParameter for an unknown name."""
-    if isinstance(variant, Variant):
-        return variant
-    if variant not in named():
-        raise InvalidParameter(f"No variant is called {variant!r}. Choose one of: {', '.join(named())}.")
-    return named()[variant]()
-
-
 def briefly(trainer: Trainer) -> Trainer:
     """The same training for a few epochs, and apart from its checkpoint."""
     return clone(trainer).set_params(epochs=min(trainer.epochs or FURTHER, FURTHER), checkpoint=None)
-
-
-def _gathered(source: Source) -> pa.Table | None:
-    """The whole file as a table, or None where it is too large to be held."""
-    if (source.rows or 0) * row_bytes(source.schema) > IN_MEMORY:
-        return None
-    batches, size = [], 0
-    for batch in source.batches():
-        size += batch.nbytes
-        if size > IN_MEMORY:
-            return None
-        batches.append(batch)
-    return pa.Table.from_batches(batches, source.schema)
