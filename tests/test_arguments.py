@@ -41,4 +41,4 @@ def test_results_have_a_place(table: Path, name: str) -> None:
     with pytest.raises(DiaboloError, match="-o"):
         check_output(table.parent / name, str(table))
     check_output(table.parent / "result.csv", str(table))
-    check_output("-", str(table))
+    check_output("-", str(table), rows=True)

@@ -127,6 +127,25 @@ def test_a_model_knows_how_many_bits_a_pixel_has(grey: Path, tmp_path: Path) -> 
         assert np.array_equal(detector.anomaly_score(other), detector.anomaly_score(one))
 
 
+def test_one_image_is_a_row(grey: Path) -> None:
+    first = grey / "00.png"
+    alone = open_source(first)
+    assert alone.rows == 1 and alone.table().equals(open_source(grey).table().slice(0, 1))
+    assert open_source(first, "images:4").table()["grey"].type.shape == [4, 4]
+    with pytest.raises(UnreadableFile, match=r"absent\.png cannot be read"):
+        open_source(grey / "absent.png")
+
+
+def test_pages_of_tiff_are_not_left_out_silently(tmp_path: Path, rng: np.random.Generator) -> None:
+    pages = [Image.fromarray(rng.integers(0, 255, (6, 8), dtype=np.uint8)) for _ in range(3)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(UnreadableFile, match=r"scan\.tif has 3 pages"):
+        open_source(tmp_path)
+    pages[0].save(tmp_path / "one.tif")
+    with pytest.warns(DiaboloWarning, match=r"1 of 2 images .*\(scan\.tif\).* has 3 pages"):
+        assert open_source(tmp_path).rows == 1
+
+
 def test_fractions_are_refused(tmp_path: Path, rng: np.random.Generator) -> None:
     save(tmp_path / "a.tif", rng.random((4, 4)).astype(np.float32))
     with pytest.raises(UnreadableFile, match=r"a\.tif holds fractions.* Save it with 8 or 16 bits\.$"):

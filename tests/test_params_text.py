@@ -31,6 +31,7 @@ TEXTS = [(Count, "4", 4), (float, "1e-3", 1e-3), (bool, "TRUE", True), (bool, "f
 TEXTS += [(Count | None, "none", None), (str | None, "Null", None), (str, "none", "none"), (Literal["a"], "a", "a")]
 TEXTS += [(tuple[int, ...], text, (16, 8)) for text in ("16,8", "(16, 8)", "[16,8]", "16, 8,")]
 TEXTS += [(tuple[int, ...], "()", ()), (tuple[int, ...], "7,", (7,)), (tuple[str, ...], "a,b", ("a", "b"))]
+TEXTS += [(tuple[str, ...], '"a,b", c', ("a,b", "c")), (tuple[str, ...], "x (m),y[0]", ("x (m)", "y[0]"))]
 TEXTS += [(tuple[float, ...], "1,.5", (1.0, 0.5)), (str, "a,b", "a,b"), (int | float, "3", 3), (float, "-2", -2)]
 
 

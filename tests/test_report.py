@@ -193,6 +193,12 @@ def test_labels_are_compared(detector: AnomalyDetector, new: pa.Table, tmp_path:
     assert "Compared with known labels" in text
     assert re.search(r"AUROC 1\.000", text)
     assert "Compared with known labels" not in plain(written(detector, new, tmp_path))
+    for type_ in (pa.int64(), pa.float64()):
+        gaps = pa.array([None, *(np.arange(1, 119) >= 114).tolist(), None]).cast(type_)
+        text = plain(written(detector, new.append_column("broken", gaps), tmp_path, labels="broken"))
+        assert "2 rows without a label are left out. 5 rows of 118 are anomalies" in text
+    empty = new.append_column("broken", pa.nulls(120, pa.string()))
+    assert "No row has a label." in plain(written(detector, empty, tmp_path, labels="broken"))
 
 
 def test_no_rows_and_no_anomalies_are_said(detector: AnomalyDetector, tmp_path: Path) -> None:

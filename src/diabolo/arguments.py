@@ -24,8 +24,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A csv, tsv, parquet, arrow, jsonl, npz or npy file, text also as .gz; a folder of images; - is standard "
-        "input.",
+        help="A csv, tsv, parquet, arrow, jsonl, npz or npy file, text also as .gz; a folder of images, or one; - is "
+        "standard input.",
         show_default=False,
     ),
 ]
@@ -72,6 +72,8 @@ def check_output(output: Path | str, *inputs: Path | str, rows: bool = False) ->
     """Raise InvalidParameter before the long work if its result would have no place; only rows go into a pipe."""
     path = Path(output)
     if str(output) == "-":
+        if not rows:
+            raise InvalidParameter("-o - is the standard output, which takes rows alone; name a file.")
         return
     if path.is_dir():
         new = ", or, for images, a folder that is not there yet" if rows else ""
@@ -119,7 +121,7 @@ def row_numbers(text: str) -> list[int]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = [-1]
-    if min(numbers) < 0:
+    if min(numbers) < 0 or max(numbers) >= 2**63:
         raise InvalidParameter(f"--rows {text} must be numbers from 0 up with commas between them, such as 3,17.")
     return numbers
 

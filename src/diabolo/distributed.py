@@ -289,6 +289,8 @@ def _device(name: str | None) -> torch.device:
     except RuntimeError:
         raise InvalidParameter(f"The device must be one that torch knows, e.g. cpu or cuda. Got {name!r}.") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidParameter(f"The device {name!r} was asked for, but torch finds no cuda here. Use device='cpu'.")
+        raise InvalidParameter(
+            f"The device {name!r} was asked for, but torch finds no cuda here. Set trainer.device=cpu."
+        )
     unnumbered = device.type == "cuda" and device.index is None
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if unnumbered else device

@@ -43,6 +43,9 @@ def header(file: Path) -> Header:
         (width, height), mode = image.size, image.mode
         turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED  # Pillow turns TIFF itself
         alpha = mode == "P" and "transparency" in image.info
+        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if pages > 1:
+        raise UnreadableFile(f"{file} has {pages} pages. Save each of them as an image of its own.")
     if width * height > MOST_PIXELS:
         raise UnreadableFile(f"{file} has {width} x {height} pixels, more than {MOST_PIXELS:,}. Shrink it.")
     if mode == "F":

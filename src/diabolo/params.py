@@ -7,6 +7,7 @@ constructor, scikit-learn's ``get_params`` / ``clone`` / ``GridSearchCV``, the c
 
 from __future__ import annotations
 
+import csv
 import math
 import types
 from collections.abc import Iterable, Mapping
@@ -198,7 +199,9 @@ def _readings(text: str, known: Mapping[str, type[Params]]) -> Iterable[Any]:
     if text in known:
         yield known[text]()
     yield text
-    yield from _tuples([part.strip() for part in text.strip("()[]").split(",") if part.strip()])  # one item: (16,)
+    inner = text[1:-1] if text[:1] + text[-1:] in ("()", "[]") else text
+    parts = next(csv.reader([inner], skipinitialspace=True), [])  # "a,b",c are two names, the first with a comma
+    yield from _tuples([part.strip() for part in parts if part.strip()])  # one item: (16,)
 
 
 def _tuples(parts: list[str]) -> Iterable[tuple[Any, ...]]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from diabolo.errors import InvalidData, UnreadableFile
+from diabolo.images import ENDINGS as IMAGES
 from diabolo.readers.arrays import Npy, Npz
 from diabolo.readers.columnar import Arrow, Parquet
 from diabolo.readers.images import Images, size_of
@@ -61,9 +62,10 @@ def open_source(
     r"""The table in the file ``path``, or on standard input for ``-``; nothing but its shape and types is read yet.
 
     ``format`` is csv, tsv, parquet, arrow, jsonl, npz or npy; None goes by the ending (``.gz`` after it is unpacked),
-    and without a known ending by the first bytes. A folder holds images: of one size, of that of ``images:64`` or
-    ``images:48x64``, or of that in the ``schema`` of a fit. With the ``types`` of its columns, what was text then is
-    text now, and pixels have as many bits. Raises UnreadableFile naming the file, the place and the fix.
+    and without a known ending by the first bytes. A folder holds images, and an image is a row: of one size, of that of
+    ``images:64`` or ``images:48x64``, or of that in the ``schema`` of a fit. With the ``types`` of its columns, what
+    was text then is text now, and pixels have as many bits. Raises UnreadableFile naming the file, the place and the
+    fix.
 
     >>> import tempfile, pathlib
     >>> place = pathlib.Path(tempfile.mkdtemp(), "pumps.csv")
@@ -72,7 +74,8 @@ def open_source(
     >>> source.rows, source.schema.names, [batch.num_rows for batch in source.batches(1)]
     (2, ['flow', 'state'], [1, 1])
     """
-    if (format or "").startswith("images") or (format is None and Path(path).is_dir()):
+    pictures = Path(path).is_dir() or Path(path).suffix.lower() in IMAGES
+    if (format or "").startswith("images") or (format is None and pictures):
         return Images(Path(path), size_of(format) if format and format != "images" else (), schema, types)
     origin = Origin(None if str(path) == "-" else Path(path))
     name = format or _format(origin)

@@ -1,4 +1,4 @@
-"""A folder of images as a source: one row per image, one column per colour."""
+"""Images as a source: one row per image, one column per colour."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LARGEST = 256  # pixels along a side that are read as they are
 
 
 class Images(Source):
-    """The images below a folder, in the order of their names; what is no image by its ending is passed over.
+    """The images below a folder, in the order of their names, or one image; what is none by its ending is passed over.
 
     ``file`` names the image, ``folder`` (where there are folders in the folder) the one it lies in; neither is learned
     from. The colours are ``grey``, or ``red``, ``green`` and ``blue``, with ``alpha`` where every image has it, from 0
@@ -35,13 +35,14 @@ class Images(Source):
 
     def __init__(
         self,
-        folder: Path,
+        place: Path,
         grid: tuple[int, ...] = (),
         schema: Schema | None = None,
         types: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.name, self._folder = str(folder), folder
-        files = _found(folder)
+        folder = place if place.is_dir() else place.parent
+        files = _found(place) if place.is_dir() else [place]
+        self.name, self._folder = str(place), folder
         headers = {file: header(file) for file in (files if schema else _whole(files, folder))}
         self._files = list(headers)
         self.rows = len(self._files)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 
 from diabolo.evaluate import Estimate, anomalies, detection
 from diabolo.readers import Source
@@ -147,19 +146,23 @@ def _marked(findings: Findings) -> np.ndarray:
 
 def _labelled(findings: Findings, labels: str) -> Section:
     """How the scores compare with labels that somebody gave."""
-    scores = np.concatenate(findings.scores)
-    figures = detection(pa.chunked_array(findings.truth), scores, findings.detector.threshold_.exceeded(scores))
+    truth, scores = model.known(findings.truth, findings.scores)
+    if not len(truth):
+        return model.without_labels()
+    figures = detection(truth, scores, findings.detector.threshold_.exceeded(scores))
     rows = [_figure(*each) for each in figures.items()]
     told = paragraph("Against the labels in ", name(labels), ". Bars span the 95 % bootstrap intervals, from 0 to 1.")
     shown = table(["figure", "value", "", "95 % interval"], rows, numeric=(1, 3), kind="figures")
-    body = joined(told, shown, _caution(findings))
+    body = joined(told, shown, _caution(findings, anomalies(truth)))
     return Section("labels", "Labels", "Compared with known labels", body)
 
 
-def _caution(findings: Findings) -> Markup:
+def _caution(findings: Findings, truth: np.ndarray) -> Markup:
     """What the figures are worth: that of a score that knows nothing, and what would flatter the model."""
-    strange, rows = int(anomalies(pa.chunked_array(findings.truth)).sum()), findings.seen.rows
-    told = (
+    strange, rows = int(truth.sum()), len(truth)
+    left = findings.seen.rows - rows
+    told = f"{count(left, 'row')} without a label {'is' if left == 1 else 'are'} left out. " if left else ""
+    told += (
         f"{count(strange, 'row')} of {count(rows)} {'is an anomaly' if strange == 1 else 'are anomalies'} by "
         "these labels. A score that knows nothing has an AUROC of 0.5 and an average precision of "
         f"{fixed(strange / rows, 3)}. Where anomalies are rarer, average precision, precision and F1 are "

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from diabolo.batches import in_blocks
@@ -61,7 +60,7 @@ class Grouped:
         self.typical = [Kept(most) for _ in range(self.count)]
         self.unsure, self.doubtful = 0, Kept(DOUBTFUL)
         self.found: list[np.ndarray] = []
-        self.truth: list[pa.ChunkedArray] = []
+        self.truth: list[pa.Array] = []
 
     def add(self, given: pa.Table) -> None:
         """Put rows into clusters, and take in what is to be told of them."""
@@ -77,7 +76,7 @@ class Grouped:
         self._keep_typical(given, own, in_blocks(z, self.clusterer.grouping_.log_density).numpy().round(DIGITS), first)
         if self.seen.labels is not None:
             self.found.append(own)
-            self.truth.append(given[self.seen.labels])
+            self.truth += given[self.seen.labels].chunks
 
     def _keep_typical(self, given: pa.Table, own: np.ndarray, density: np.ndarray, first: int) -> None:
         """Of each cluster the rows where its codes lie densest."""
@@ -347,12 +346,10 @@ def _between(order: np.ndarray, share: np.ndarray) -> list[str]:
 
 def _labelled(grouped: Grouped) -> Section:
     """How far clusters and known labels agree."""
-    truth = pa.chunked_array([chunk for each in grouped.truth for chunk in each.chunks])
-    there = pc.is_valid(truth)
-    labels, found = truth.filter(there), np.concatenate(grouped.found)[there.to_numpy(zero_copy_only=False)]
+    labels, found = model.known(grouped.truth, grouped.found)
     told = paragraph("Against the labels in ", name(grouped.seen.labels), ". Bars span the 95 % bootstrap intervals.")
     if not len(labels):
-        return Section("labels", "Labels", "Compared with known labels", paragraph("No row has a label."))
+        return model.without_labels()
     figures = [_figure(*each) for each in clustering(labels, found).items()]
     shown = table(["figure", "value", "", "95 % interval"], figures, (1, 3), "figures")
     note = (

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from diabolo.report.charts import CurveChart, GapChart, figure, legend, spark
 from diabolo.report.findings import Gaps, Seen, by_cell, natural
@@ -136,6 +138,18 @@ def learned(seen: Seen) -> Markup | None:
         return None
     told = f"The model has learned from the column {seen.labels!r} itself, so these figures say nothing of its worth."
     return paragraph(told, kind="verdict")
+
+
+def known(truth: Sequence[pa.Array], told: Sequence[np.ndarray]) -> tuple[pa.ChunkedArray, np.ndarray]:
+    """The labels of the rows that have one, and what was told of these rows."""
+    labels = pa.chunked_array(truth)
+    there = pc.invert(pc.is_null(labels, nan_is_null=True))
+    return labels.filter(there), np.concatenate(told)[there.to_numpy()]
+
+
+def without_labels() -> Section:
+    """What is said where a column of labels is empty."""
+    return Section("labels", "Labels", "Compared with known labels", paragraph("No row has a label."))
 
 
 def columns(seen: Seen, marked: np.ndarray | None = None) -> Section:

@@ -198,6 +198,8 @@ class Task(Params, ABC):
             return int(np.random.SeedSequence().generate_state(1)[0])
         if isinstance(self.random_state, np.random.RandomState):
             return int(self.random_state.randint(2**31 - 1))
+        if self.random_state >= 2**63:
+            raise InvalidParameter(f"random_state={self.random_state} is too large. Take one below 2^63.")
         return int(self.random_state)
 
     def _split(self, rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> tuple[Batches, Batches]:
