@@ -23,7 +23,7 @@ from diabolo.grids import grid_column
 from diabolo.readers import open_source
 from diabolo.report import model, pictures, words
 from diabolo.report.charts import CurveChart, ScoreChart, spark
-from diabolo.report.findings import Kept, Spectrum, is_new
+from diabolo.report.findings import Kept, Spectrum, is_new, natural
 from diabolo.report.maps import MapChart, Spot, directions
 from diabolo.report.markup import cell, joined, name, tag
 from diabolo.report.scales import Scale, even, growing
@@ -341,6 +341,13 @@ def test_new_values_are_those_unlike_the_fit() -> None:
     kind = Column("k", "category", categories=("on", "off", "(unseen)"))
     assert is_new(kind, np.array([0.0, 2.0, np.nan])).tolist() == [False, True, False]
     assert not is_new(Column("d", part="hour sin", low=0, high=0), np.array([5.0])).any()
+
+
+def test_zero_is_told_as_zero() -> None:
+    for center, scale in ((2.3, 0.7), (5.1, 3.3), (-7.7, 1.9)):
+        column = Column("n", center=center, scale=scale)
+        told = natural(column, np.float32((np.array([0.0, -0.01, 4.0]) - center) / scale))
+        assert told[0] == 0 and np.allclose(told[1:], [-0.01, 4], rtol=1e-4)
 
 
 def test_fewer_rows_are_expected_the_stranger() -> None:

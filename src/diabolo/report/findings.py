@@ -111,9 +111,12 @@ def is_new(column: Column, values: np.ndarray) -> np.ndarray:
 
 
 def natural(column: Column, values: np.ndarray) -> np.ndarray:
-    """Prepared values in the user's units."""
+    """Prepared values in the user's units; what 32 bits do not tell from zero is zero."""
     values = values.astype(np.float64)
-    return values * column.scale + column.center if column.kind == "number" else values
+    if column.kind != "number":
+        return values
+    told = values * column.scale + column.center
+    return np.where(np.abs(told) < ROUNDING * (column.scale + abs(column.center)), 0.0, told)
 
 
 class Seen:
