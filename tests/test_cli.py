@@ -321,6 +321,37 @@ def test_labels_may_have_the_name_of_a_verdict(model: Path, new: Path, tmp_path:
     assert "Compared with known labels" in (tmp_path / "r.html").read_text()
 
 
+@pytest.mark.parametrize(("task", "name"), [("cluster", "cluster_probability"), ("embed", "embedder7")])
+def test_fit_refuses_a_column_with_a_name_that_run_gives(task: str, name: str, tmp_path: Path) -> None:
+    told = write(table(60).rename_columns(["a", "b", name, "unit", "broken"]), tmp_path / "told.csv")
+    words = ("fit", task, told, "-o", tmp_path / "m", *QUICK)
+    assert f"{name!r} has a name that `run` gives" in command(*words, code=3)[1]
+    command(*words, "-p", f"ignore={name}")
+    assert name in rows_of(command("run", tmp_path / "m", told)[0])[0]
+
+
+@pytest.mark.parametrize("name", ["(row)", "(label)"])
+def test_columns_may_have_any_other_name(name: str, tmp_path: Path) -> None:
+    told = write(table(60, broken=5).rename_columns(["a", "b", name, "unit", "broken"]), tmp_path / "told.csv")
+    command("fit", "detect", told, "-o", tmp_path / "m", *QUICK, "-p", "ignore=broken")
+    assert "8" in command("explain", tmp_path / "m", told, "--top", "2")[0]
+    assert "auroc" in command("evaluate", tmp_path / "m", told, "--labels", "broken", "--json")[0]
+    command("report", tmp_path / "m", told, "-o", tmp_path / "r.html", "--labels", "broken")
+
+
+def test_the_state_of_a_training_takes_no_place_of_another_file(tmp_path: Path, place: Path) -> None:
+    data = tmp_path / "train.csv"
+    data.write_bytes((place / "train.csv").read_bytes())
+    words = ("fit", "detect", data, "-o", tmp_path / "m", *QUICK, "-p")
+    assert "train.csv holds no training" in command(*words, f"trainer.checkpoint={data}", code=2)[1]
+    assert "holds no training" in command(*words, f"trainer.checkpoint={tmp_path}", code=2)[1]
+    assert "the file of the model" in command(*words, f"trainer.checkpoint={tmp_path / 'm'}", code=2)[1]
+    assert data.read_bytes() == (place / "train.csv").read_bytes()
+    command(*words, f"trainer.checkpoint={tmp_path / 'state'}")
+    (tmp_path / "m").rename(tmp_path / "m.training")
+    assert "m.training holds no training" in command(*words[:-1], "--resume", "-p", "variant=Vanilla", code=3)[1]
+
+
 def test_fit_refuses_a_column_with_the_name_of_a_verdict(new: Path, tmp_path: Path) -> None:
     told = labelled(new, tmp_path / "told.csv", "p_value")
     _, err = command("fit", "detect", told, "-o", tmp_path / "m", *QUICK, code=3)
@@ -411,7 +442,7 @@ def test_doctor(model: Path, tmp_path: Path) -> None:
         (["run", "absent.diabolo", "new.csv"], 3, "absent.diabolo"),
         (["run", "new.csv", "new.csv"], 3, "new.csv"),
         (["run", "pump.diabolo", "absent.csv"], 3, "absent.csv"),
-        (["run", "pump.diabolo", "new.csv", "--fdr", "2"], 2, "2"),
+        (["run", "pump.diabolo", "new.csv", "--fdr", "2"], 2, "--fdr must be a share above 0 and up to 1"),
         (["runn", "pump.diabolo", "new.csv"], 2, "runn"),
         (["explain", "pump.diabolo", "new.csv", "--top", "0"], 2, "--top"),
     ],

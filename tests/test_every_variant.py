@@ -10,7 +10,7 @@ import torch
 from diabolo.batches import Rows
 from diabolo.checks import KINDS, LAWS, Case, choices, every_parameter_matters
 from diabolo.ensemble import Ensemble
-from diabolo.randomness import seeded
+from diabolo.randomness import seeded, shard
 from diabolo.schema import numbers
 from diabolo.trainer import Trainer
 from diabolo.variants import Contractive, Variant, named
@@ -47,6 +47,30 @@ def test_samples_are_rows(name: str, kind: str) -> None:
         autoencoder, like = case.build().eval(), case.rows()[:5]
         drawn = autoencoder.whole(autoencoder.sample(5, autoencoder.apart(like)[1]), like).nan_to_num(0.0)
     assert drawn.shape == (5, *KINDS[kind].shape) and drawn.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", named())
+def test_a_process_may_have_no_rows_of_a_batch(name: str, kind: str) -> None:
+    """It takes part in the step all the same: its costs are none, and what is learned stays finite."""
+    case = Case(named()[name](), kind, KINDS[kind])
+    with seeded(0):
+        autoencoder = case.build().train()
+        with shard(8, 8):
+            costs = autoencoder.losses(case.rows()[:0])
+        torch.stack(list(costs.values())).sum().backward()
+        assert all(cost.shape == (0,) for cost in costs.values())
+        torch.stack(list(autoencoder.losses(case.rows()).values())).sum().backward()
+    assert all(each.isfinite().all() for each in autoencoder.state_dict().values() if each.is_floating_point())
+
+
+@pytest.mark.parametrize("kind", ["row", "image"])
+@pytest.mark.parametrize("name", named())
+def test_bf16(name: str, kind: str) -> None:
+    case = Case(named()[name](), kind, KINDS[kind])
+    rows = Rows(case.rows())
+    history = named()[name]().train(case.build(), Trainer(epochs=2, precision="bf16"), rows, rows, seed=0)
+    assert all(math.isfinite(epoch.cost) for epoch in history)
 
 
 @pytest.mark.parametrize("name", named())

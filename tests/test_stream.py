@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from diabolo import stream
+from diabolo import AnomalyDetector, stream
 from diabolo.errors import InvalidData, SchemaMismatch
 from diabolo.readers import open_source
 from diabolo.thresholds import false_discovery
@@ -122,7 +122,8 @@ def test_strangest_rows_of_all_batches() -> None:
 
 
 def test_verdicts_leave_the_data_out() -> None:
-    assert next(stream.verdicts(scored(3, 1))).schema.names == ["anomaly_score", "p_value", "anomaly"]
+    told = next(stream.verdicts(scored(3, 1), AnomalyDetector()))
+    assert told.schema.names == ["anomaly_score", "p_value", "anomaly"]
 
 
 def test_results_without_a_label_are_left_out_and_counted() -> None:

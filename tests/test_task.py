@@ -15,7 +15,6 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import torch
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
@@ -324,28 +323,6 @@ def test_inner_parameters_of_what_was_not_given() -> None:
     )
 
 
-@pytest.mark.parametrize("verb", TASKS)
-def test_parameters_are_told_of_the_variant_that_suits_the_rows(verb: str, tmp_path: Path) -> None:
-    images = np.random.default_rng(0).random((40, 1, 6, 6))
-    short = Trainer(epochs=1)
-    for rows in (made_up(), images):
-        usual = TASKS[verb](trainer=short, random_state=0).fit(rows).card()["variant"]
-        task = clone(TASKS[verb](trainer=short, random_state=0).set_params(variant__latent=2)).fit(rows)
-        told = task.card()["variant"]
-        assert "latent=2" in told and told.partition("(")[0] == usual.partition("(")[0]
-        task.save(tmp_path / "told.diabolo")
-        assert load(tmp_path / "told.diabolo").card() == task.card()
-
-
-def test_what_is_told_of_no_variant_at_all() -> None:
-    with pytest.raises(InvalidParameter, match=r"Residual or IIC, used .* 'latnet'. Did you mean 'latent'\?"):
-        Embedder({"latnet": 3}).fit(made_up())
-    with pytest.raises(InvalidParameter, match=r"Residual, used .* 'temperature'"):
-        Embedder({"temperature": 0.5}).fit(made_up())
-    with pytest.raises(InvalidParameter, match=r"'latent' parameter of Residual must be an int >= 1\. Got 0"):
-        Embedder({"latent": 0}).fit(made_up())
-
-
 def test_the_rows_decide_on_the_variant_that_was_not_named() -> None:
     images = np.random.default_rng(0).normal(size=(40, 1, 6, 6))
     short = Trainer(epochs=1)
@@ -399,7 +376,7 @@ def test_nothing_to_save_before_a_fit(tmp_path: Path) -> None:
             use()
 
 
-UNFITTED = {"fit", "fit_predict", "fit_transform", "load", "partial_fit", "watch"}
+UNFITTED = {"adds", "fit", "fit_predict", "fit_transform", "load", "partial_fit", "watch"}
 TOLD = {"sample": [3], "batches": [3], "save": ["none.diabolo"], "run": [made_up().to_batches()[0]]}
 
 

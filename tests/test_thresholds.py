@@ -181,6 +181,13 @@ def test_median_deviation_of_normal_scores_is_their_standard_deviation() -> None
     assert MedianDeviation(3.0).fit(anomalous).cut_ < 18.5
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 10, 1000])
+def test_median_deviation_is_its_formula(count: int) -> None:
+    scores = draw("exponential", count).round(1)
+    spread = np.median(np.abs(scores - np.median(scores)))
+    assert MedianDeviation(2.0).fit(scores).cut_ == pytest.approx(np.median(scores) + 2 * 1.4826 * spread)
+
+
 def test_median_deviation_of_mostly_equal_scores() -> None:
     scores = np.array([1.0] * 9 + [2.0])
     assert MedianDeviation(2.0).fit(scores).cut_ == pytest.approx(1 + 2 * 1.2533 * 0.1)

@@ -86,12 +86,17 @@ def check_output(output: Path | str, *inputs: Path | str, rows: bool = False) ->
         raise InvalidParameter(f"-o {output} is the file of DATA or of MODEL; name another one.")
 
 
-def check_names(task: Task, source: Source) -> None:
-    """Raise SchemaMismatch where a detector is to learn from columns that have the names of verdicts."""
-    from diabolo import AnomalyDetector, stream
+def check_share(fdr: float | None) -> None:
+    """Raise InvalidParameter where --fdr is no share."""
+    if fdr is not None and not 0 < fdr <= 1:
+        raise InvalidParameter(f"--fdr must be a share above 0 and up to 1, such as 0.05. Got {fdr:g}.")
 
-    if isinstance(task, AnomalyDetector):
-        stream.check_names(name for name in source.schema.names if name not in task.ignore)
+
+def check_names(task: Task, source: Source) -> None:
+    """Raise SchemaMismatch where a task is to learn from columns that have the names of what it finds."""
+    from diabolo import stream
+
+    stream.check_names(task, (name for name in source.schema.names if name not in task.ignore))
 
 
 def detector_at(model: Path, what: str) -> AnomalyDetector:
@@ -112,7 +117,7 @@ def check_detector(task: Task, what: str) -> None:
             f"{what} for detectors; this is a model of the task {type(task).__name__}. "
             "Make one: diabolo fit detect DATA -o MODEL"
         )
-    stream.check_names(column.source for column in task.preparation_.schema_.columns)
+    stream.check_names(task, (column.source for column in task.preparation_.schema_.columns))
 
 
 def row_numbers(text: str) -> list[int]:

@@ -86,6 +86,22 @@ class Progress:
         return cls(**{**entry, "history": tuple(Epoch(**each) for each in entry["history"])})
 
 
+def forget(path: Path) -> None:
+    """Remove the training saved in a file, if there is one. Raises InvalidParameter where the file is another one."""
+    if not path.exists():
+        return
+    try:
+        manifest, _ = artifact.read(path, max_bytes=path.stat().st_size)
+    except InvalidArtifact:
+        manifest = {}
+    if "training" not in manifest:
+        raise InvalidParameter(
+            f"{path} holds no training and would be lost: the state of the training goes there. Name another "
+            "trainer.checkpoint, or move the file."
+        )
+    path.unlink()
+
+
 class Checkpoint:
     """The file that rank 0 saves a training in and that all processes resume from; without a path it does nothing.
 
@@ -122,7 +138,9 @@ class Checkpoint:
         if found is None:
             return None
         manifest, tensors = found
-        self._check(manifest.get("training") or {})
+        if "training" not in manifest:
+            raise InvalidArtifact(f"{self.path} holds no training. To start anew, name another checkpoint.")
+        self._check(manifest["training"])
         return manifest["progress"], tensors
 
     def _read(self) -> State | None:

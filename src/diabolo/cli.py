@@ -21,15 +21,16 @@ from diabolo.arguments import (
     check_detector,
     check_names,
     check_output,
+    check_share,
     detector_at,
     examples,
     open_data,
     results_of,
     row_numbers,
 )
-from diabolo.console import Command, Talk, emit, estimates, outline, signals, table, typed
+from diabolo.console import Command, Talk, emit, estimates, learned, outline, signals, table, typed
 from diabolo.drawing import plot
-from diabolo.errors import Interrupted
+from diabolo.errors import Interrupted, InvalidParameter
 
 if TYPE_CHECKING:
     from diabolo.readers import Source
@@ -112,7 +113,7 @@ def fit(  # noqa: PLR0913 - each option of the command is a parameter
     made, source = chosen(task, settings or (), seed), open_data(data, format)
     check_names(made, source)
     _train(made, source, output, talk, resume=resume)
-    talk.say(_learned(made, output))
+    talk.say(learned(made, output))
     if as_json:
         emit({"model": str(output), **made.card()})
 
@@ -160,6 +161,7 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
 
     talk = Talk(quiet)
     check_output(output, data, model, rows=True)
+    check_share(fdr)
     task = load(model)
     total, results = results_of(task, data, format)
     if only_scores or explain or fdr is not None or fail_on_anomaly:
@@ -172,7 +174,7 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
         if explain:
             results = stream.explained(results, task)
         if only_scores:
-            results = stream.verdicts(results)
+            results = stream.verdicts(results, task)
         elif not task.restores:
             results = stream.without_grids(results)
         rows, marked = stream.write(results, output, output_format)
@@ -412,15 +414,19 @@ def demo(
 
 def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool) -> None:
     """Fit and save; the state of the training lies beside the model until that is written."""
+    from diabolo.checkpoints import forget
     from diabolo.trainer import Epoch, Trainer
 
     task.trainer = task.trainer or Trainer()
     state = Path(task.trainer.checkpoint or f"{output}.training")
+    if state.resolve() == output.resolve():
+        raise InvalidParameter(f"trainer.checkpoint={state} is the file of the model; name another one.")
     if not resume:
-        state.unlink(missing_ok=True)
+        forget(state)
     elif not state.exists():
         talk.say(f"There is no {state} to go on from; starting from the beginning.")
     task.trainer.checkpoint = str(state)
+    further = f"To go on from {state}, give the same command with --resume."
     with talk.progress("Learning", 1) as step:
 
         def on_epoch(epoch: Epoch) -> None:
@@ -429,30 +435,14 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
         try:
             task.watch(on_epoch).fit(source.table() if source.once else source)
         except Interrupted:
-            raise Interrupted(f"Stopped. To go on from {state}, give the same command with --resume.") from None
+            raise Interrupted(f"Stopped. {further}") from None
+        except KeyboardInterrupt:
+            if state.exists():
+                talk.say(further)
+            raise
     task.trainer.checkpoint = None
     task.save(output)
     state.unlink(missing_ok=True)
-
-
-def _learned(task: Task, output: Path) -> str:
-    """What fit has to say at its end."""
-    from diabolo.report.words import count
-    from diabolo.tasks.comparison import better, pca
-
-    schema, told = task.preparation_.schema_, task.comparison_
-    aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
-    found = "".join(f"Found {finding}\n" for finding in task.diagnose())
-    read = {column.source for column in schema.columns if not column.given}
-    under = f", given {' and '.join(schema.told)}," if schema.conditional else ""
-    some = f"1000 -o new.{'parquet' if schema.grid else 'csv'}"
-    return (
-        f"Learned {count(len(read), 'column')}{under} in {count(len(task.history_), 'epoch')}.{aside}\n"
-        f"Beside {pca(told)}, {better(told)}:\n"
-        f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
-        f"{told['difference']:.2g} +- {told['error']:.2g} on {count(told['rows'], 'held-out row')}\n"
-        f"{found}Wrote {output}. Next: diabolo run {output} {some if task.draws else 'NEW_DATA'}"
-    )
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -21,7 +21,10 @@ from typer.core import TyperCommand
 from diabolo.errors import DiaboloError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from diabolo.evaluate import Estimate
+    from diabolo.tasks.task import Task
 
 
 TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # as repr writes it
@@ -91,6 +94,26 @@ def in_words(error: Exception) -> str:
     return (
         f"diabolo stopped on a mistake of its own, {type(error).__name__}: {error}. "
         "Run the command again with --debug and report what it prints."
+    )
+
+
+def learned(task: Task, output: Path) -> str:
+    """What fit has to say at its end."""
+    from diabolo.report.words import count
+    from diabolo.tasks.comparison import better, pca
+
+    schema, told = task.preparation_.schema_, task.comparison_
+    aside = "".join(f"\n  left out: {column}, {reason}" for column, reason in schema.dropped.items())
+    found = "".join(f"Found {finding}\n" for finding in task.diagnose())
+    read = {column.source for column in schema.columns if not column.given}
+    under = f", given {' and '.join(schema.told)}," if schema.conditional else ""
+    some = f"1000 -o new.{'parquet' if schema.grid else 'csv'}"
+    return (
+        f"Learned {count(len(read), 'column')}{under} in {count(len(task.history_), 'epoch')}.{aside}\n"
+        f"Beside {pca(told)}, {better(told)}:\n"
+        f"  {told['measure']}\n  {told['deep']:.3g}, with PCA {told['linear']:.3g}; the difference is "
+        f"{told['difference']:.2g} +- {told['error']:.2g} on {count(told['rows'], 'held-out row')}\n"
+        f"{found}Wrote {output}. Next: diabolo run {output} {some if task.draws else 'NEW_DATA'}"
     )
 
 

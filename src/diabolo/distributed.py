@@ -56,7 +56,11 @@ class World:
             yield [torch.default_generator, *own]
 
     def own(self, rows: int, pieces: int = 1) -> list[slice]:
-        """The rows of a global batch that are this process's, cut into ``pieces`` slices; a slice may be empty."""
+        """The rows of a global batch that are this process's, cut into at most ``pieces`` slices.
+
+        A slice is empty where there are fewer rows than processes.
+        """
+        pieces = min(pieces, max(1, -(-rows // self.size)))
         whole = self.size * pieces
         cuts = [rows * i // whole for i in range(self.rank * pieces, (self.rank + 1) * pieces + 1)]
         return [slice(*pair) for pair in pairwise(cuts)]

@@ -81,6 +81,12 @@ class Sample:
         beyond = self.above <= (1 - level) * self.size * (1 + 1e-12)
         return float(self.values[np.argmax(beyond)])
 
+    @property
+    def median(self) -> float:
+        """Between the smallest value with half of the rows at or below it and the largest with half at or above it."""
+        half = self.at_least >= 0.5 * self.size * (1 - 1e-12)
+        return (self.quantile(0.5) + float(self.values[half][-1])) / 2
+
     def upper(self, level: float) -> float:
         """The smallest value with at most the share ``1 - level`` at or above it, or the largest value.
 

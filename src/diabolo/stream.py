@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Step = Callable[[float, str], None]
-VERDICTS: Final = ("anomaly_score", "p_value", "anomaly", "reasons")
-ROW: Final = "(row)"
-LABEL: Final = "(label)"
+ROW: Final = "(row)"  # the first of the columns, and
+LABEL: Final = "(label)"  # the last, which the data may have too
 ROWS: Final = 65_536
 VALUES: Final = 1 << 21
 HELD: Final = 8  # two waiting and one in hand on either side of the scoring thread, one in, one out
@@ -82,16 +81,16 @@ def feed(task: Task, source: Source, take: Callable[[pa.Table], object]) -> None
         pass
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_names(task: Task, names: Iterable[str]) -> None:
     """Raise SchemaMismatch where columns to learn from have names that ``run`` gives to what it finds.
 
-    A verdict takes the place of such a column in the result, from which the rows to explain are taken.
+    That would take the place of such a column in the result.
     """
-    taken = [name for name in names if name in VERDICTS]
-    if taken:
+    taken = next((name for name in names if task.adds(name)), None)
+    if taken is not None:
         raise SchemaMismatch(
-            f"The column {taken[0]!r} has a name that `run` gives to what it finds ({', '.join(VERDICTS)}). Leave it "
-            f"out of the fit if it is a label or comes from an earlier run (-p ignore={taken[0]}), or rename it."
+            f"The column {taken!r} has a name that `run` gives to what it finds. Leave it out of the fit if it is a "
+            f"label or comes from an earlier run (-p ignore={taken}), or rename it."
         )
 
 
@@ -192,10 +191,10 @@ def explained(batches: Iterator[pa.RecordBatch], detector: AnomalyDetector) -> I
         yield batch.append_column("reasons", pa.array(told, pa.string()))
 
 
-def verdicts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def verdicts(batches: Iterator[pa.RecordBatch], detector: AnomalyDetector) -> Iterator[pa.RecordBatch]:
     """The results of a detector without the columns of the data."""
     for batch in batches:
-        yield batch.select([name for name in VERDICTS if name in batch.schema.names])
+        yield batch.select([name for name in batch.schema.names if detector.adds(name)])
 
 
 def without_grids(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -237,8 +236,8 @@ def _named(path: str) -> Iterator[None]:
 
 def labelled(batches: Iterator[pa.RecordBatch], *names: str) -> tuple[list[pa.ChunkedArray], int]:
     """The labels and some columns of all results that have one, held in memory; and how many results there were."""
-    kept = pa.Table.from_batches([batch.select([LABEL, *names]) for batch in batches])
-    there = pc.invert(pc.is_null(kept[LABEL], nan_is_null=True))
+    kept = pa.Table.from_batches([batch.select([batch.num_columns - 1, *names]) for batch in batches])
+    there = pc.invert(pc.is_null(kept.column(0), nan_is_null=True))
     return kept.filter(there).columns, len(kept)
 
 
@@ -247,11 +246,11 @@ def strangest(batches: Iterator[pa.RecordBatch], count: int) -> tuple[list[int],
     best, start = [], 0
     for batch in batches:
         numbers = pa.array(np.arange(start, start + len(batch)))
-        best.append(pa.table(batch).append_column(ROW, numbers))
+        best.append(pa.table(batch).add_column(0, ROW, numbers))
         start += len(batch)
         together = pa.concat_tables(best)
         best = [together.take(pc.select_k_unstable(together, count, [("anomaly_score", "descending")]))]
-    return best[0][ROW].to_pylist(), best[0].drop_columns(ROW)
+    return best[0].column(0).to_pylist(), best[0].remove_column(0)
 
 
 def picked(source: Source, numbers: Sequence[int]) -> tuple[list[int], pa.Table]:

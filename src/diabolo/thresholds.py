@@ -183,10 +183,10 @@ class MedianDeviation(Threshold):
     deviations: Annotated[Positive, "robust standard deviations above the median"] = 3.5
 
     def _cut(self, sample: Sample) -> float:
-        median = sample.quantile(0.5)
+        median = sample.median
         distance = np.abs(sample.values - median)
         order = np.argsort(distance, kind="stable")
-        spread = 1.4826 * Sample(distance[order], sample.mass[order]).quantile(0.5)
+        spread = 1.4826 * Sample(distance[order], sample.mass[order]).median
         return median + self.deviations * (spread or 1.2533 * float(np.average(distance, weights=sample.mass)))
 
 

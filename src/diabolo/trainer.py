@@ -47,7 +47,8 @@ class Trainer(Params):
 
     The loss of a batch is ``sum_i w_i * cost_i / sum_i w_i`` over its rows i, ``cost_i`` being the sum of all costs of
     a row in nats. Penalties that compare rows of a batch see the rows of one piece only, when the batch is cut up by
-    ``accumulate`` or between processes.
+    ``accumulate`` or between processes; codebooks and thresholds of codes follow each piece of ``accumulate``, but the
+    whole batch of all processes.
 
     >>> from diabolo.batches import Rows
     >>> from diabolo.schema import numbers
@@ -73,7 +74,7 @@ class Trainer(Params):
         "cosine: the rate falls to 0 over all epochs; plateau: it is halved when costs stand still",
     ] = "cosine"
     precision: Annotated[Literal["float32", "bf16"], "bf16: faster on hardware made for it"] = "float32"
-    accumulate: Annotated[Count, "pieces that a batch is cut into to save memory; the step stays the same"] = 1
+    accumulate: Annotated[Count, "pieces that a batch is cut into to save memory; the gradient stays the same"] = 1
     strategy: Annotated[Literal["ddp", "fsdp"], "under torchrun: copies of the weights, or parts of them"] = "ddp"
     checkpoint: Annotated[str | None, "file to save the training in, and to resume it from if it is there"] = None
     device: Annotated[str | None, "where to train, e.g. cpu or cuda; None: cuda if there is one"] = None

@@ -56,8 +56,8 @@ class Delimited(Encoder):
         super().__init__(file, schema)
         refuse_grids(schema)
         header = io.StringIO()
-        csv.writer(header, delimiter=self.delimiter, lineterminator="\n").writerow(schema.names)
-        file.write(header.getvalue().encode())
+        csv.writer(header, delimiter=self.delimiter).writerow(schema.names)  # ends in \r\n, so both are quoted in names
+        file.write(header.getvalue().removesuffix("\r\n").encode() + b"\n")
         self.options = pyarrow.csv.WriteOptions(include_header=False, delimiter=self.delimiter, quoting_style="needed")
 
     def write(self, batch: pa.RecordBatch) -> None:

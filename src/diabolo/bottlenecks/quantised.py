@@ -270,12 +270,12 @@ def part_of(latent: int, heads: int) -> int:
 
 def cut(h: Float[Tensor, "n width *grid"], heads: int) -> Float[Tensor, "n places heads part"]:
     """Axis 1 cut into heads, the grid laid out in one line."""
-    return h.movedim(1, -1).reshape(len(h), -1, heads, h.shape[1] // heads)
+    return h.movedim(1, -1).reshape(len(h), math.prod(h.shape[2:]), heads, h.shape[1] // heads)
 
 
 def joined(points: Float[Tensor, "n places heads part"], like: Tensor) -> Float[Tensor, "n width *grid"]:
     """The heads side by side on axis 1, on the grid of ``like``."""
-    return points.reshape(len(like), *like.shape[2:], -1).movedim(-1, 1)
+    return points.reshape(len(like), *like.shape[2:], math.prod(points.shape[2:])).movedim(-1, 1)
 
 
 def _nearest(

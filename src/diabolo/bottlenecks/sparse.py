@@ -44,7 +44,7 @@ class Growing(Continuous, ABC):
         """The ``count`` largest numbers, if positive, all others 0; of a part of a number that part."""
         kept, places = h.topk(self.k, 1)
         share = (count - torch.arange(self.k, device=h.device)).clamp(0.0, 1.0)
-        return torch.zeros_like(h).scatter(1, places, kept.relu() * along(share, h))
+        return torch.zeros_like(h).scatter(1, places, (kept.relu() * along(share, h)).to(h.dtype))
 
     def grown(self, h: Tensor, z: Tensor, count: Tensor) -> Float[Tensor, "n latent *grid"]:
         """``z``, or the ``count`` largest numbers of each row while k grows."""
@@ -52,8 +52,8 @@ class Growing(Continuous, ABC):
 
     def excess(self, used: Tensor, count: Tensor) -> Tensor:
         """By what a threshold is to be multiplied so that ``count`` numbers of a row are above it, as batches say."""
-        counts = added_up(torch.stack([used.sum(), used[:, :1].numel() * torch.ones_like(used.sum())]))
-        return (counts[0] / (count * counts[1])).clamp(1 / FARTHEST, FARTHEST).pow(PACE)
+        above, rows = added_up(torch.stack([used.sum(), used[:, :1].numel() * torch.ones_like(used.sum())]))
+        return torch.where(rows > 0, (above / (count * rows)).clamp(1 / FARTHEST, FARTHEST).pow(PACE), 1.0)
 
 
 class GrowingTopK(Growing):

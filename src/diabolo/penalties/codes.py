@@ -45,7 +45,7 @@ def total_correlation(
     tensor([0.])
     """
     each = -((z[:, None] - mean) / scale).square() / 2 - scale.log()  # row i under posterior j, constants cancel
-    log_m = math.log(len(mean))
+    log_m = math.log(max(len(mean), 1))
     return (each.sum(-1).logsumexp(1) - log_m) - (each.logsumexp(1) - log_m).sum(-1)
 
 

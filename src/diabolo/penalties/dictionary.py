@@ -41,14 +41,15 @@ class AuxK(Penalty):
         h = autoencoder.encoder(trip.seen, trip.given)
         kept, places = h.masked_fill(self.quiet < self.patience, -torch.inf).topk(self.k, 1)
         z = trip.code.z.detach()
-        price = _nll(autoencoder, z.scatter_add(1, places, kept.relu()), trip) - trip.nll.detach()
+        price = _nll(autoencoder, z.scatter_add(1, places, kept.relu().to(z.dtype)), trip) - trip.nll.detach()
         if self.training:
             self._count(z)
         return self.weight * price
 
     @torch.no_grad()
     def _count(self, z: Tensor) -> None:
-        uses = added_up(torch.cat([z.ne(0).sum(0), z[:1, :1].numel() * len(z) * torch.ones_like(z[0, :1]).long()]))
+        used = z.ne(0).sum(0)
+        uses = added_up(torch.cat([used, torch.full_like(used[:1], z[:, :1].numel())]))
         self.quiet.copy_(torch.where(uses[:-1] > 0, 0.0, self.quiet + uses[-1]))
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from diabolo.preparation.survey import scattered
 from diabolo.readers import Source
 from diabolo.schema import Column, Schema
-from diabolo.stream import LABEL, VERDICTS, block_rows, check_names, results
+from diabolo.stream import block_rows, check_names, results
 from diabolo.tasks.anomaly_detector import AnomalyDetector
 from diabolo.tasks.imputer import Imputer
 from diabolo.tasks.task import Task
@@ -160,9 +160,10 @@ class Findings:
 
     def gather(self, source: Source) -> None:
         """Score every row of ``source``."""
-        check_names(self.detector.explained_names_)
+        check_names(self.detector, self.detector.explained_names_)
         for result in results(self.detector, source, self.seen.labels):
-            rows = pa.table(result).select([name for name in result.schema.names if name not in (*VERDICTS, LABEL)])
+            names = result.schema.names[: result.num_columns - (self.seen.labels is not None)]
+            rows = pa.table(result).select([place for place, name in enumerate(names) if not self.detector.adds(name)])
             self.add(rows, result["anomaly_score"], result["anomaly"])
             self._remember(result)
 
@@ -185,7 +186,7 @@ class Findings:
     def _remember(self, result: pa.RecordBatch) -> None:
         """Labels can be compared with scores only when all are there: about 20 bytes per row."""
         if self.seen.labels is not None:
-            self.truth.append(result[LABEL])
+            self.truth.append(result.column(result.num_columns - 1))
             self.scores.append(result["anomaly_score"].to_numpy())
 
 

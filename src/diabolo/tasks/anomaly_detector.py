@@ -24,8 +24,9 @@ from diabolo.randomness import mix
 from diabolo.scorer import Scorer
 from diabolo.tasks.measures import learned, somewhere
 from diabolo.tasks.rows import beside
-from diabolo.tasks.task import BLOCK, Task, briefly
+from diabolo.tasks.task import BLOCK, Task
 from diabolo.thresholds import Conformal, Threshold
+from diabolo.trainer import Trainer
 from diabolo.variants import Variant
 
 CLUSTERED, VALUES = 20_000, 20_000_000  # training rows, and values, that the neighbours are found among
@@ -35,7 +36,9 @@ CALIBRATION = 20_000  # held-out rows that evidence and p-values are learned fro
 FOLDS = 10  # of the held-out rows, each scored by evidence learned from the others
 RESERVE = 2_000  # held-out rows kept in the model, so that partial_fit calibrates with old and new ones
 REHEARSED = 1_024  # training rows kept in the model, so that partial_fit forgets less
+FURTHER = 5  # epochs of a partial_fit at most
 RARE, FEW = 0.01, 0.05  # share of normal rows that is marked by default, and where few rows are held out
+VERDICTS = ("anomaly_score", "p_value", "anomaly", "reasons")  # the columns that ``run`` and its reasons add
 STRANGEST = 0.3  # share of contaminated rows that is left out; most of them are normal, and normal ones abound
 
 
@@ -103,7 +106,7 @@ class AnomalyDetector(OutlierMixin, Task):
             return self.fit(X, y, sample_weight)
         self.check_params()
         train, held_out = self._recalled(self._further(X, sample_weight))
-        self.history_ += self._train(train, held_out, briefly(self._trainer(train)))
+        self.history_ += self._train(train, held_out, _briefly(self._trainer(train)))
         self._settle(train, held_out)
         return self
 
@@ -159,6 +162,9 @@ class AnomalyDetector(OutlierMixin, Task):
         check_is_fitted(self, "autoencoder_")
         return Scorer(self.preparation_.schema_, self.autoencoder_, self.evidence_, self.neighbours_)
 
+    def adds(self, name: str) -> bool:
+        return name in VERDICTS
+
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with ``anomaly_score``, ``p_value`` and ``anomaly`` behind its columns, in place of older ones."""
         scores = self.anomaly_score(batch)
@@ -167,7 +173,7 @@ class AnomalyDetector(OutlierMixin, Task):
             "p_value": pa.array(self.threshold_.p_value(scores)),
             "anomaly": pa.array(self.threshold_.exceeded(scores)),
         }
-        return beside(batch, verdicts)
+        return beside(batch, verdicts, self.preparation_.schema_)
 
     @property
     def explained_names_(self) -> list[str]:
@@ -345,3 +351,8 @@ def _crossed(views: Mapping[str, np.ndarray], weight: Tensor) -> np.ndarray:
 
 def _part(state: Mapping[str, Tensor], name: str) -> dict[str, np.ndarray]:
     return {key.removeprefix(f"{name}."): each.numpy() for key, each in state.items() if key.startswith(f"{name}.")}
+
+
+def _briefly(trainer: Trainer) -> Trainer:
+    """The same training for a few epochs, and apart from its checkpoint."""
+    return clone(trainer).set_params(epochs=min(trainer.epochs or FURTHER, FURTHER), checkpoint=None)

@@ -86,11 +86,14 @@ class Clusterer(ClusterMixin, Task):
         """The probability of each cluster given the code of the row, shape (n, clusters)."""
         return self._each(self._prepared(X), self._shares).numpy()
 
+    def adds(self, name: str) -> bool:
+        return name in ("cluster", "cluster_probability")
+
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with ``cluster`` and ``cluster_probability`` behind its columns, in place of older ones."""
         shares = self.predict_proba(batch)
         added = {"cluster": pa.array(shares.argmax(1)), "cluster_probability": pa.array(shares.max(1))}
-        return beside(batch, added)
+        return beside(batch, added, self.preparation_.schema_)
 
     @property
     def clusters_(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -76,11 +77,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
         like = all_told(self.preparation_, self.fields_, given, len(z))
         return self._new(guesses(self.autoencoder_, z, like), given)
 
+    def adds(self, name: str) -> bool:
+        return re.fullmatch(r"embedder\d+", name) is not None
+
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with the numbers of the code behind its columns, in place of older ones."""
         codes = self._codes(self._prepared(batch)).numpy()
         added = dict(zip(self.get_feature_names_out(), map(pa.array, codes.T), strict=True))
-        return beside(batch, added)
+        return beside(batch, added, self.preparation_.schema_)
 
     @property
     def _n_features_out(self) -> int:

@@ -10,9 +10,10 @@ import pyarrow as pa
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from diabolo.errors import InvalidData
+from diabolo.errors import InvalidData, SchemaMismatch
 from diabolo.readers import Source, unmasked
 from diabolo.readers.source import row_bytes
+from diabolo.schema import Schema
 
 NO_NUMBER = "could not convert string to float: "
 
@@ -61,7 +62,16 @@ def gathered(source: Source, most: int) -> pa.Table | None:
     return pa.Table.from_batches(batches, source.schema)
 
 
-def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.RecordBatch:
-    """The batch with the columns ``added`` behind its own, in place of older ones of their names."""
+def beside(batch: pa.RecordBatch, added: Mapping[str, pa.Array], schema: Schema) -> pa.RecordBatch:
+    """The batch with the columns ``added`` behind its own, in place of older ones of their names.
+
+    Raises SchemaMismatch where that would be the place of one that was learned from.
+    """
+    taken = next((column.source for column in schema.columns if column.source in added), None)
+    if taken is not None:
+        raise SchemaMismatch(
+            f"The column {taken!r}, which was learned from, has a name that `run` gives to what it finds. Rename it "
+            f"or leave it out, and fit again (ignore=[{taken!r}])."
+        )
     kept = {name: batch[name] for name in batch.schema.names if name not in added}
     return pa.RecordBatch.from_pydict({**kept, **added})

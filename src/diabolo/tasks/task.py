@@ -46,7 +46,6 @@ TRIALS = 2_000  # held-out rows on which the task is compared with a linear auto
 PROBE = 16  # rows kept in the model file with what the task says of them
 BLOCK = 4096  # rows scored at once: small enough for the caches, large enough for the matrix products
 IN_MEMORY = 1 << 30  # bytes of a decoded file that are trained from memory; larger files are streamed
-FURTHER = 5  # epochs of a partial_fit at most
 
 
 class Task(Params, ABC):
@@ -162,6 +161,10 @@ class Task(Params, ABC):
     @abstractmethod
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of ``_state``."""
+
+    def adds(self, name: str) -> bool:
+        """Whether ``run`` gives this name to a column of what it finds."""
+        return False
 
     @abstractmethod
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -460,8 +463,3 @@ class Task(Params, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def briefly(trainer: Trainer) -> Trainer:
-    """The same training for a few epochs, and apart from its checkpoint."""
-    return clone(trainer).set_params(epochs=min(trainer.epochs or FURTHER, FURTHER), checkpoint=None)
