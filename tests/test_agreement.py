@@ -84,5 +84,8 @@ def test_codes_of_other_rows_are_refused(one: np.ndarray, other: np.ndarray) -> 
 def test_nothing_to_compare_is_refused() -> None:
     with pytest.raises(InvalidData, match="same for every row"):
         linear_cka(np.ones((3, 2)), np.eye(3))
+    for measure in (linear_cka, matched_correlation):
+        with pytest.raises(InvalidData, match="same for every row"):
+            measure(np.full((100, 2), 0.1), np.random.default_rng(0).normal(size=(100, 2)))  # no mean is exact
     with pytest.raises(InvalidData, match="another seed"):
         stability([np.eye(3)])

@@ -147,3 +147,9 @@ def test_codes_gather_around_centres() -> None:
         away = np.sort(np.linalg.norm(codes[:, None] - centres, axis=2), 1)
         apart.append(float((away[:, 0] / away[:, 1]).mean()))
     assert apart[1] < 0.6 * apart[0]
+
+
+def test_rows_that_repeat_are_as_many_clusters_as_there_are_of_them() -> None:
+    rows = np.repeat([[0.0, 0.0, 0.0], [4.0, 0.0, 1.0], [0.0, 4.0, -1.0]], 40, axis=0)
+    for by in ("neighbours", "mixture", "means"):
+        assert Clusterer("Linear", by=by, random_state=0).fit(rows).clusters_ == 3

@@ -415,3 +415,37 @@ def test_a_flag_is_fixed_to_true_or_false_alone(given: tuple[str, ...]) -> None:
     assert task.sample(3, given={"on": 1})["on"].to_pylist() == [True] * 3
     with pytest.raises(InvalidParameter, match=r"given\['on'\] holds 2; its column holds true and false"):
         task.sample(3, given={"on": 2})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"flag": None}, r"given\['flag'\] is missing"),
+        ({"level": np.nan}, r"given\['level'\] is missing"),
+        ({"level": [1.0, 2.0]}, r"given\['level'\] holds 2 values: give one for all rows"),
+        ({"count": 10**30}, "cannot hold"),
+        ([("level", 1.0)], "given is a dict"),
+    ],
+    ids=str,
+)
+def test_values_that_cannot_be_given_are_refused(given: Any, told: str) -> None:
+    with pytest.raises(InvalidParameter, match=told):
+        DATED.sample(2, given=given)
+
+
+def test_dates_of_numpy_may_be_given() -> None:
+    day = np.datetime64("2020-02-02")
+    assert DATED.sample(3, given={"day": day})["day"].to_pylist() == [day.item()] * 3
+    assert DATED.sample(2, given={"level": np.array([1.5])})["level"].to_pylist() == [1.5] * 2
+
+
+DATED = Synthesizer("Linear", random_state=0).fit(
+    pa.table(
+        {
+            "day": pa.array(np.datetime64("2020-01-01") + (np.arange(120) * 7) % 365),
+            "level": np.random.default_rng(0).normal(size=120),
+            "count": np.random.default_rng(1).poisson(3, 120),
+            "flag": np.arange(120) % 3 == 0,
+        }
+    )
+)

@@ -195,3 +195,22 @@ def test_too_few_rows_or_bins_are_refused() -> None:
         sap(factors[[0, 0, 0, 0, 0, 1, 2]], factors[[0, 0, 0, 0, 0, 1, 2]], seed=1)
     with pytest.raises(InvalidParameter, match="bins"):
         mutual_information_gap(factors, factors, bins=1)
+
+
+def test_continuous_factors_are_correlated_as_they_are() -> None:
+    factors = np.exp(2 * noise(400, 2))
+    assert sap(factors, factors, continuous=True) > 0.95
+
+
+@pytest.mark.parametrize("gap", [np.nan, np.inf, None])
+def test_factors_without_a_value_are_refused(gap: float | None) -> None:
+    factors = np.random.default_rng(0).integers(3, size=(200, 2)).astype(float if gap is not None else object)
+    factors[7, 1] = gap
+    with pytest.raises(InvalidData, match="Factor 1 of row 7 is missing or infinite"):
+        mutual_information_gap(noise(200, 2), factors)
+
+
+def test_neighbours_need_levels_that_occur_again(factors: np.ndarray) -> None:
+    once = np.column_stack((factors[:, 0], np.arange(len(factors))))
+    with pytest.raises(InvalidData, match="Factor 1 has another value in every row"):
+        infomec(factors, once)

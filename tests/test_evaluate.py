@@ -316,3 +316,21 @@ def test_nothing_is_said_of_a_task_before_its_fit() -> None:
 def test_tasks_without_a_say_in_labels_are_refused() -> None:
     with pytest.raises(InvalidParameter, match="of the task Denoiser"):
         read(Denoiser("Linear").fit(np.random.default_rng(0).normal(size=(30, 3))))
+
+
+def test_nan_is_no_label_in_arrow_either() -> None:
+    codes = np.random.default_rng(0).normal(size=(100, 2))
+    for labels in (np.r_[np.ones(50), np.full(50, np.nan)], pa.array([1.0] * 50 + [float("nan")] * 50)):
+        with pytest.raises(InvalidData, match="row 50 is missing"):
+            embedding(labels, codes)
+
+
+def test_labels_that_are_ids_take_little_memory() -> None:
+    figures = clustering(np.arange(4000), np.arange(4000) % 1500, samples=3)
+    assert figures["accuracy"].value == 1500 / 4000
+
+
+@pytest.mark.parametrize("codes", [np.ones(20), np.full((20, 2), np.nan)])
+def test_codes_of_another_shape_are_refused(codes: np.ndarray) -> None:
+    with pytest.raises(InvalidData, match="finite numbers of the shape"):
+        embedding([0] * 10 + [1] * 10, codes)

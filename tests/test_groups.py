@@ -136,3 +136,9 @@ def test_state_is_everything_and_is_checked() -> None:
     for spoilt in ({"codes": z[:, :1]}, {"labels": groups.labels[:9]}, {"labels": groups.labels - 1}, {"codes": z[:0]}):
         with pytest.raises(InvalidData, match="codes of 2 numbers"):
             Groups.restored(groups.state() | spoilt, 2)
+
+
+def test_many_groups_are_as_many_as_were_asked_for() -> None:
+    codes = torch.tensor(np.random.default_rng(0).normal(scale=50, size=(180, 2)).repeat(6, 0), dtype=torch.float32)
+    codes += 0.1 * torch.randn(codes.shape, generator=torch.Generator().manual_seed(0))
+    assert Groups.of_neighbours(Batch(codes), 180, seed=0, starts=1).count == 180

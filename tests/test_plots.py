@@ -18,7 +18,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.exceptions import NotFittedError
 
-from diabolo import Embedder, Trainer, plots
+from diabolo import AnomalyDetector, Embedder, Trainer, plots
 from diabolo.errors import InvalidData, InvalidParameter, MissingExtra
 from diabolo.plots.canvas import mosaic
 from diabolo.plots.view import View
@@ -280,6 +280,23 @@ def test_many_codes_are_drawn_in_part() -> None:
 def test_other_maps_are_refused(codes: Any, labels: Any, by: Any, wrong: type[Exception], said: str) -> None:
     with pytest.raises(wrong, match=said):
         plots.latent_map(codes, labels, by=by)
+
+
+def test_a_map_of_equal_codes() -> None:
+    for by in ("pca", "tsne"):
+        axes = plots.latent_map(np.ones((10, 4)), by=by).axes[0]
+        assert len(np.unique(axes.collections[0].get_offsets(), axis=0)) == 1
+
+
+def test_the_curve_of_further_trainings_goes_on() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 4))
+    detector = AnomalyDetector(trainer=Trainer(epochs=4), random_state=0).fit(rows)
+    detector.partial_fit(rows + 9)
+    training, held_out = plots.training_curve(detector).axes[0].lines
+    count = len(detector.history_)
+    assert training.get_xdata().tolist() == list(range(1, count + 1)) and count > 4
+    kept = 5 + int(np.argmin(held_out.get_ydata()[4:]))
+    assert f"kept: epoch {kept}" in plots.training_curve(detector).axes[0].get_legend_handles_labels()[1]
 
 
 def test_usage_draws_the_shares() -> None:

@@ -228,6 +228,9 @@ def test_codes_can_be_added_up() -> None:
     np.testing.assert_allclose(made, [same[0], same[0] - same[1] + same[2]], atol=1e-3)  # the decoder is linear
     with pytest.raises(InvalidParameter, match=r"\(m, 3\)"):
         synthesizer.combine(rows[:3], [[1.0]])
+    for wrong in ([[np.nan] * 3], [[1, -1, 0], [1]]):
+        with pytest.raises(InvalidParameter, match="numbers, none missing"):
+            synthesizer.combine(rows[:3], wrong)
     with pytest.raises(InvalidParameter, match="must be numbers"):
         synthesizer.combine(rows[:3], pd.DataFrame([["a", "b", "c"]]))
 
@@ -276,3 +279,21 @@ def test_rows_that_depend_on_how_many_there_are_break_a_law() -> None:
 
     with pytest.raises(LawBroken, match="in parts of 1"):
         tasks.rows_stand_alone(Subject(Mutant("Linear")))
+
+
+WEIGHED = (np.arange(900) < 450) * 8.0 + 1.0
+
+
+@pytest.mark.parametrize("prior", ["Linear", "VQVAE"])
+def test_new_rows_follow_weights_of_any_unit(prior: str) -> None:
+    """Not whole numbers, by which rows would be copied."""
+    rows = np.random.default_rng(0).normal(0.3, size=(900, 3)) + 5 * (np.arange(900)[:, None] < 450)
+    synthesizer = Synthesizer(prior, trainer=Trainer(epochs=10), random_state=0).fit(rows, sample_weight=WEIGHED / 10)
+    assert (synthesizer.sample(1000).mean(1) > 2.5).mean() == pytest.approx(0.9, abs=0.04)
+
+
+def test_gaps_follow_weights() -> None:
+    rows = np.random.default_rng(0).normal(size=(900, 3))
+    rows[:450, 1] = np.nan
+    synthesizer = Synthesizer("Linear", gaps=True, random_state=0).fit(rows, sample_weight=WEIGHED / 10)
+    assert np.isnan(synthesizer.sample(1000)[:, 1]).mean() == pytest.approx(0.9, abs=0.04)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,6 +118,20 @@ def drawn(rows: Batches, count: int, seed: int) -> Batch:
     least = priority[count] if len(x) > count else torch.zeros(())
     order = torch.randperm(min(count, len(x)), generator=dice)  # heavy rows came first
     return Batch(x[order], weight[order].clamp_min(least.to(weight.dtype)))
+
+
+def by_weight(rows: Batch, seed: int) -> Batch:
+    """As many rows, drawn by their weights with replacement, for what knows no weights; the same where all are equal.
+
+    >>> by_weight(Batch(torch.arange(2.0).view(2, 1), torch.tensor([0.0, 1.0])), seed=0).x.flatten()
+    tensor([1., 1.])
+    """
+    weight = rows.weights
+    if bool((weight == weight[0]).all()):
+        return rows
+    dice = np.random.default_rng(seed)
+    chance = weight.double().numpy() / float(weight.double().sum())
+    return rows[torch.from_numpy(np.sort(dice.choice(len(weight), len(weight), p=chance)))]
 
 
 def joined(first: Batch, second: Batch) -> Batch:

@@ -14,6 +14,8 @@ from diabolo.evaluate.estimates import Estimate
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+ROUNDING = 1e-12  # relative
+
 
 def linear_cka(one: Any, other: Any) -> float:
     """How alike two codes (n, numbers) of the same rows are up to a rotation and a scale (Kornblith et al., 2019,
@@ -30,8 +32,6 @@ def linear_cka(one: Any, other: Any) -> float:
     """
     x, y = _centred(one, other)
     sizes = [np.linalg.norm(each.T @ each) for each in (x, y)]
-    if not min(sizes) > 0:
-        raise InvalidData("A code that is the same for every row cannot be compared. Give codes that vary.")
     return float(np.linalg.norm(y.T @ x) ** 2 / (sizes[0] * sizes[1]))
 
 
@@ -79,10 +79,19 @@ def _centred(one: Any, other: Any) -> list[Float[np.ndarray, "n numbers"]]:
         )
     if not all(np.isfinite(each).all() for each in both):
         raise InvalidData("A code holds NaN or infinity. Leave out its row, in all codes.")
-    return [each - each.mean(0) for each in both]
+    centred = [_varying(each) for each in both]
+    if not all(each.any() for each in centred):
+        raise InvalidData("A code that is the same for every row cannot be compared. Give codes that vary.")
+    return centred
+
+
+def _varying(x: np.ndarray) -> np.ndarray:
+    """The columns less their means; one that is nothing but rounding is 0."""
+    away = x - x.mean(0)
+    return np.where(np.abs(away).max(0) > ROUNDING * np.abs(x).max(0), away, 0.0)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
-    """Columns of length 1; one that is nothing but rounding stays 0."""
+    """Columns of length 1; one that is nothing beside the others stays 0."""
     lengths = np.linalg.norm(x, axis=0)
-    return np.where(lengths > 1e-12 * lengths.max(initial=0), x, 0.0) / np.maximum(lengths, np.finfo(float).tiny)
+    return np.where(lengths > ROUNDING * lengths.max(initial=0), x, 0.0) / np.maximum(lengths, np.finfo(float).tiny)

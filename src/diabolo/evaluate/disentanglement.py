@@ -72,7 +72,7 @@ def sap(codes: Any, factors: Any, *, continuous: bool = False, seed: int = 0) ->
 
     The mean over the factors of the difference of two scores. A number's score is the accuracy of a linear support
     vector machine (C = 0.01, classes weighed alike) that reads it alone, learned from 10,000 rows and judged on 5,000
-    others; with ``continuous`` factors it is their squared correlation.
+    others; with ``continuous`` factors it is their squared correlation, of names that of their places in the alphabet.
 
     Flaws: accuracies start at chance, so that a factor of K even levels reaches 1 - 1/K at best; lines cannot tell a
     level in the middle from its neighbours; values are small (0.01 to 0.1 on dSprites) and close to each other. In the
@@ -82,7 +82,7 @@ def sap(codes: Any, factors: Any, *, continuous: bool = False, seed: int = 0) ->
     >>> 0.4 < sap(factors, factors) < 0.6, sap(factors, factors, continuous=True) > 0.9
     (True, True)
     """
-    train, test = _parted(*_checked(codes, factors), seed)
+    train, test = _parted(*_checked(codes, factors, ranked=not continuous), seed)
     if continuous:
         scores = _correlations(*train) ** 2
     else:
@@ -164,6 +164,9 @@ def infomec(codes: Any, factors: Any, *, discrete: bool = False, seed: int = 0) 
     InfoMEC(modularity=1.0, explicitness=1.0, compactness=1.0)
     """
     codes, factors = _some(*_checked(codes, factors), POINTS, seed)
+    once = [np.bincount(each).max() < 2 for each in factors.T]
+    if any(once):
+        raise InvalidData(f"Factor {once.index(True)} has another value in every row. Give it levels that occur again.")
     used = np.ptp(codes, 0) > (0 if discrete else IDLE * np.ptp(codes, 0).max())
     if not used.any():
         return InfoMEC(0.0, 0.0, 0.0)
@@ -173,8 +176,8 @@ def infomec(codes: Any, factors: Any, *, discrete: bool = False, seed: int = 0) 
     return InfoMEC(_alone(told), _explicitness(codes, factors, discrete), _alone(told.T))
 
 
-def _checked(codes: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Codes as numbers, factors as whole numbers from 0 on."""
+def _checked(codes: Any, factors: Any, *, ranked: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Codes as numbers, factors as whole numbers from 0 on; numbers as they are where they are not to be ``ranked``."""
     codes, factors = np.asarray(codes, dtype=np.float64), np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or min(codes.shape[1], factors.shape[1]) < 2:
         raise InvalidData(
@@ -183,10 +186,20 @@ def _checked(codes: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
         )
     if not np.isfinite(codes).all():
         raise InvalidData(f"The code of row {int((~np.isfinite(codes)).any(1).argmax())} holds NaN or infinity.")
+    missing = _missing(factors)
+    if missing.any():
+        place = int(missing.any(1).argmax())
+        raise InvalidData(f"Factor {int(missing[place].argmax())} of row {place} is missing or infinite: leave it out.")
     levels = _ranked(factors)
     if (levels.max(0) == 0).any():
         raise InvalidData(f"Factor {int((levels.max(0) == 0).argmax())} has one level only: leave it out.")
-    return codes, levels
+    return codes, levels if ranked or factors.dtype.kind not in "biuf" else factors.astype(np.float64)
+
+
+def _missing(factors: np.ndarray) -> np.ndarray:
+    if factors.dtype.kind == "O":
+        return np.array([[each is None or each != each for each in row] for row in factors.tolist()])
+    return ~np.isfinite(factors) if factors.dtype.kind == "f" else np.zeros(factors.shape, bool)
 
 
 def _ranked(columns: np.ndarray) -> np.ndarray:

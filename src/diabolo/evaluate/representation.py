@@ -8,7 +8,7 @@ import numpy as np
 
 from diabolo.errors import InvalidData
 from diabolo.evaluate.estimates import Estimate, centred, estimates
-from diabolo.evaluate.scores import column
+from diabolo.evaluate.scores import CELLS, column
 from diabolo.networks import Features
 
 if TYPE_CHECKING:
@@ -40,9 +40,17 @@ def clustering(
     counts = np.zeros((truth.max() + 1, found.max() + 1), np.int64)
     np.add.at(counts, (truth, found), 1)
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(truth), counts.ravel() / len(truth), size=samples).reshape(samples, *counts.shape)
     figures = {name: each[0] for name, each in _matches(counts[None]).items()}
-    return estimates(figures, centred(figures, _matches(drawn)), level)
+    step = max(1, CELLS // counts.size)
+    parts = [_matches(_resampled(counts, min(step, samples - done), rng)) for done in range(0, samples, step)]
+    drawn = {name: np.concatenate([part[name] for part in parts]) for name in figures}
+    return estimates(figures, centred(figures, drawn), level)
+
+
+def _resampled(counts: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Tables of as many rows drawn anew, shape (samples, labels, clusters)."""
+    rows = counts.sum()
+    return rng.multinomial(rows, counts.ravel() / rows, size=samples).reshape(samples, *counts.shape)
 
 
 def embedding(
@@ -66,6 +74,8 @@ def embedding(
     from sklearn.preprocessing import StandardScaler
 
     truth, codes = _classes(labels), np.asarray(codes, dtype=np.float64)
+    if codes.ndim != 2 or not np.isfinite(codes).all():
+        raise InvalidData(f"Codes are finite numbers of the shape (n, numbers). Got {codes.shape}.")
     if len(np.unique(truth)) < 2 or np.bincount(truth).min() < FOLDS or len(codes) != len(truth):
         raise InvalidData(
             f"Labels of two kinds or more are needed, each for {FOLDS} rows or more, and one code per label; there are "

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.evaluate.estimates import Estimate, estimates
@@ -43,6 +44,8 @@ def column(labels: Any) -> pa.Array:
         labels = pa.array(labels.tolist() if isinstance(labels, np.ndarray) else labels, from_pandas=True)
     if is_grid(labels.type):
         raise InvalidData("The labels are images or series. Name a column that holds one value per row.")
+    if pa.types.is_floating(labels.type):
+        labels = pc.if_else(pc.is_nan(labels), None, labels)
     whole = plain_column(labels.combine_chunks() if isinstance(labels, pa.ChunkedArray) else labels)
     return whole.dictionary_decode() if pa.types.is_dictionary(whole.type) else whole
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 By = Literal["pca", "tsne", "umap"]
-WAYS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+WAYS = {"pca": "principal component", "tsne": "t-SNE", "umap": "UMAP"}
 MOST = 10_000  # codes that are drawn
 KINDS = 20  # labels that are told apart
 LOOKED = 500  # points of a kind that are looked at for the place of its name
@@ -70,12 +70,16 @@ def _placed(codes: np.ndarray, by: str, seed: int) -> tuple[Float[np.ndarray, "n
     if codes.shape[1] <= 2:
         names = ("z0", "z1")[: codes.shape[1]] + ("",) * (2 - codes.shape[1])
         return np.pad(codes, ((0, 0), (0, 2 - codes.shape[1]))), names
+    names = (f"{WAYS[by]} 1", f"{WAYS[by]} 2")
+    if by == "umap":
+        return laid_out(codes, seed=seed), names
+    if not np.ptp(codes, 0).any():  # all in one place, on which t-SNE ends the process
+        return np.zeros((len(codes), 2)), names
     if by == "pca":
         from sklearn.decomposition import PCA
 
-        return PCA(2, random_state=seed).fit_transform(codes), ("principal component 1", "principal component 2")
-    places = laid_out(codes, seed=seed) if by == "umap" else _by_tsne(codes, seed)
-    return places, (f"{WAYS[by]} 1", f"{WAYS[by]} 2")
+        return PCA(2, random_state=seed).fit_transform(codes), names
+    return _by_tsne(codes, seed), names
 
 
 def _by_tsne(codes: np.ndarray, seed: int) -> np.ndarray:

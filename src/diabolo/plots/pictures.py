@@ -75,12 +75,13 @@ def _map(task: Task, rows: pa.Table, *, labels: Any, by: By, **rest: Any) -> Fig
 
 def _usage(task: Task, rows: pa.Table, **rest: Any) -> Figure:
     autoencoder, x = task.autoencoder_, task.preparation_.transform(task.rows(rows))
-    codes = getattr(getattr(autoencoder, "bottleneck", None), "codes", None)
+    letters = set(getattr(getattr(autoencoder, "bottleneck", None), "letters", ()))
     if autoencoder.encode(x[:1]).tokens is None:
         return number_usage(in_blocks(x, lambda block: autoencoder.encode(block).z.flatten(1) != 0).numpy())
-    if codes is None:
-        raise InvalidParameter("The tokens of this code are of no codebooks, so that their use cannot be counted.")
-    return code_usage(in_blocks(x, lambda block: cast(Tensor, autoencoder.encode(block).tokens)).numpy(), codes)
+    if len(letters) != 1:
+        raise InvalidParameter("The tokens of this code are of no codebooks of one size, whose use could be counted.")
+    tokens = in_blocks(x, lambda block: cast(Tensor, autoencoder.encode(block).tokens)).numpy()
+    return code_usage(tokens, letters.pop())
 
 
 def _decoding(draw: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -74,7 +74,8 @@ def training_curve(task: Task) -> Figure:
     """What every epoch of the fit came to, in nats per row: in training, and on held-out rows where there were any.
 
     Each is the sum of all costs; in training they hold noise and penalties, so that the two need not meet. A point
-    marks the epoch whose weights were kept. Raises InvalidParameter for a task that was solved in one step.
+    marks the epoch whose weights were kept, of the last training where there were further ones. Raises InvalidParameter
+    for a task that was solved in one step.
 
     >>> from diabolo import Embedder, Trainer
     >>> rows = np.random.default_rng(0).normal(size=(200, 4))
@@ -89,12 +90,13 @@ def training_curve(task: Task) -> Figure:
     figure, axes = canvas(7, 3.6)
     at = titled(axes[0, 0], "", "epoch", "nats per row")
     at.locator_params(axis="x", integer=True)
-    numbers = [epoch.number for epoch in history]
+    numbers = np.arange(1, len(history) + 1)
+    last = max(place for place, epoch in enumerate(history) if epoch.number == 1)  # further trainings begin anew
     at.plot(numbers, [sum(epoch.costs.values()) for epoch in history], color=SOFT, linewidth=1.2, label="training")
     valid = [np.nan if epoch.valid is None else sum(epoch.valid.values()) for epoch in history]
     if np.isfinite(valid).any():
         at.plot(numbers, valid, color="#3d5f92", linewidth=1.5, label="held out")
-        best = int(np.nanargmin(valid))
+        best = last + int(np.nanargmin(valid[last:]))
         at.scatter(numbers[best], valid[best], color="#cf4a33", s=22, zorder=3, label=f"kept: epoch {numbers[best]}")
     at.legend(frameon=False, fontsize=8)
     return figure

@@ -145,7 +145,7 @@ class Clusterer(ClusterMixin, Task):
     def _number(self, found: Batch, judged: Tensor) -> int:
         """The number of clusters that suits the codes best; a cluster has four rows or more on average."""
         found = found[:TRIED]
-        most = min(MOST, fewest(found.x) - 1, len(found) // 4)
+        most = min(MOST, fewest(found.x), len(found) // 4)
         worths = {count: self._worth(self._tried(found, count, 1), found, judged) for count in range(1, most + 1)}
         return max(worths, key=worths.__getitem__, default=1)
 

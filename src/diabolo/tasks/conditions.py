@@ -67,6 +67,7 @@ def told(preparation: Preparation, fields: Fields, given: Mapping[str, Any], cou
     that the model does not know.
     """
     schema = preparation.schema_
+    _refuse_all_but_dicts(given)
     known = [name for name in schema.sources if name not in schema.dropped]
     unknown = [name for name in given if name not in known]
     if unknown or not given:
@@ -90,6 +91,7 @@ def all_told(preparation: Preparation, fields: Fields, given: Mapping[str, Any] 
     Raises InvalidParameter where ``given`` does not hold just these, since a code stands for nothing without them.
     """
     names = preparation.schema_.told
+    _refuse_all_but_dicts(given)
     if set(given or ()) != set(names):
         wanted = f"given={{{', '.join(f'{name!r}: ...' for name in names)}}}" if names else "no given"
         raise InvalidParameter(
@@ -97,6 +99,11 @@ def all_told(preparation: Preparation, fields: Fields, given: Mapping[str, Any] 
             f"a list of one for each. Got {list(given or ()) or None}."
         )
     return told(preparation, fields, given, count) if given else None
+
+
+def _refuse_all_but_dicts(given: Any) -> None:
+    if not (given is None or isinstance(given, Mapping)):
+        raise InvalidParameter(f"given is a dict of columns and values. Got a {type(given).__name__}.")
 
 
 def blank(
@@ -125,7 +132,9 @@ def _filled(rows: np.ndarray | pa.Table, schema: Schema, given: Mapping[str, Any
             return rows
         own = {name: pa.array(_each(name, value, len(rows))) for name, value in given.items()}
         own = {name: _cast(name, each, rows.schema.field(name).type) for name, each in own.items()}
-    except (ValueError, TypeError) as error:
+    except InvalidParameter:
+        raise
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         raise InvalidParameter(f"given holds a value that its column cannot hold: {error}") from None
     return pa.table(dict(zip(rows.column_names, rows.columns, strict=True)) | own)
 
@@ -140,8 +149,11 @@ def _cast(name: str, values: pa.Array, kind: pa.DataType) -> pa.Array:
 
 def _each(name: str, value: Any, count: int) -> list[Any]:
     """One value per row."""
-    if np.ndim(value) == 0:
-        return [value] * count
-    if len(value) != count:
-        raise InvalidParameter(f"given[{name!r}] holds {len(value)} values for {count} rows. Give one, or one each.")
-    return list(value)
+    values = [value] if np.ndim(value) == 0 else list(value)
+    if any(each is None or each != each for each in values):
+        raise InvalidParameter(f"given[{name!r}] is missing. Leave {name!r} out of given to leave it open.")
+    if len(values) not in (1, count):
+        told = ": give one for all rows" if count == 1 else f" for {count} rows: give one for all, or one each"
+        raise InvalidParameter(f"given[{name!r}] holds {len(values)} values{told}.")
+    values = [each.astype("datetime64[us]").item() if isinstance(each, np.datetime64) else each for each in values]
+    return values * count if len(values) == 1 else values

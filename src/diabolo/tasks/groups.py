@@ -67,7 +67,7 @@ class Groups:
         """
         count = min(count, len(codes.x.unique(dim=0)))
         links = Links.between(codes)
-        sizes = sorted({min(times * count, MOST_PIECES, len(codes)) for times in PIECES})
+        sizes = sorted({min(max(count, min(times * count, MOST_PIECES)), len(codes)) for times in PIECES})
         found = [
             moved(links, joined(links, pieces(codes, size, mix(seed, start)), count), count)
             for size in sizes

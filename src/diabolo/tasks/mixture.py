@@ -32,7 +32,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from diabolo.batches import Batch
+from diabolo.batches import Batch, by_weight
 from diabolo.errors import InvalidData
 from diabolo.randomness import normal_like
 
@@ -62,7 +62,7 @@ class Mixture:
 
         They are those of conditions and codes together where the batch has conditions.
         """
-        some = _by_weight(codes, seed)
+        some = by_weight(codes, seed)
         parts = [_standard(each) for each in (some.given, some.x) if each is not None]
         z, scale = (np.concatenate(each, -1) for each in zip(*parts, strict=True))
         model = GaussianMixture(_at_most(count, z), reg_covar=FLOOR, n_init=starts)
@@ -162,16 +162,6 @@ def _standard(z: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """The codes over their overall standard deviation, and that number for each of theirs."""
     scale = float(z.double().var(0, correction=0).mean().sqrt()) or 1.0
     return z.double().numpy() / scale, np.full(z.shape[1], scale)
-
-
-def _by_weight(codes: Batch, seed: int) -> Batch:
-    """Codes drawn by their weights, as many as there are; as they are where all weigh the same."""
-    weight = codes.weights
-    if bool((weight == weight[0]).all()):
-        return codes
-    dice = np.random.default_rng(seed)
-    chance = weight.double().numpy() / float(weight.double().sum())
-    return codes[torch.from_numpy(np.sort(dice.choice(len(weight), len(weight), p=chance)))]
 
 
 def _at_most(count: int, z: np.ndarray) -> int:

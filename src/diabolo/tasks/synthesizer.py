@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batch, Batches, drawn, in_blocks
+from diabolo.batches import Batch, Batches, by_weight, drawn, in_blocks
 from diabolo.bottlenecks import Discrete
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.networks import Features, Given
@@ -109,11 +109,16 @@ class Synthesizer(Task):
         no code of tokens. ``given`` holds the given columns of the new rows, if the fit had any. Raises
         InvalidParameter where there is not one weight per row, or ``given`` is missing.
         """
-        z, weight = self._codes(self._prepared(X)), np.asarray(weights)
-        if weight.ndim != 2 or weight.shape[1] != len(z) or weight.dtype.kind not in "biuf":
-            told = f"{weight.dtype}, {weight.shape}"
-            raise InvalidParameter(f"weights must be numbers of the shape (m, {len(z)}). Got {told}.")
-        return self._decoded(torch.tensor(weight, dtype=torch.float32) @ z, given)
+        z = self._codes(self._prepared(X))
+        try:
+            weight = np.asarray(weights, dtype=np.float32)
+        except (ValueError, TypeError):
+            weight = np.empty(0, np.float32)
+        if weight.ndim != 2 or weight.shape[1] != len(z) or not np.isfinite(weight).all():
+            raise InvalidParameter(
+                f"weights must be numbers, none missing, of the shape (m, {len(z)}). Got {weights!r:.80}."
+            )
+        return self._decoded(torch.tensor(weight) @ z, given)
 
     def interpolate(
         self,
@@ -230,13 +235,13 @@ class Synthesizer(Task):
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         first = next(train.ordered(1)).x
         outputs(self.autoencoder_, self._codes(first), first)  # says so where there is no one code
-        rows, judged = drawn(train, LEARNED, self.seed_), next(held_out.ordered(TRIALS)).x
-        some = drawn(train, PATTERNS, self.seed_)
+        rows, some = (drawn(train, count, self.seed_) for count in (LEARNED, PATTERNS))
+        judged = by_weight(next(held_out.ordered(TRIALS)), self.seed_).x
         schema = self.preparation_.schema_
         self.conditions_ = Conditions.of(schema, some, complete=not self.gaps) if schema.conditional else None
         self.prior_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "fitted" else None
         self._linear_prior = self._gaussians(self.linear_, rows, judged)
-        self.patterns_ = some.x.isnan() if self.gaps else torch.empty(0).bool()
+        self.patterns_ = by_weight(some, self.seed_).x.isnan() if self.gaps else torch.empty(0).bool()
 
     def _fitted(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture | Autoregressive:
         """What suits the codes of the rows: Gaussians, or a network for tokens."""
@@ -249,7 +254,8 @@ class Synthesizer(Task):
             )
         with seeded(self.seed_):
             prior = Autoregressive(autoencoder.bottleneck.letters, places(autoencoder))
-        return prior.fit(tokens(autoencoder, rows.x), tokens(autoencoder, judged), self.seed_).eval()
+        learned_from = tokens(autoencoder, by_weight(rows, self.seed_).x)
+        return prior.fit(learned_from, tokens(autoencoder, judged), self.seed_).eval()
 
     def _gaussians(self, autoencoder: Autoencoder, rows: Batch, judged: Tensor) -> Mixture:
         """Gaussians of the codes of the rows, as many as make held-out codes most probable."""
