@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal as Density
 
-from diabolo.autoencoder import Autoencoder, Bound, Penalty, Reconstruction
+from diabolo.autoencoder import Autoencoder, Bound, Penalty, Reconstruction, still
 from diabolo.bottlenecks import Gaussian, Plain
 from diabolo.likelihoods import Bernoulli, Normal
 from diabolo.randomness import seeded
+from diabolo.schema import numbers
+from diabolo.variants import Vanilla
 
 NAN, CONSTANT = math.nan, 0.5 * math.log(2 * math.pi)
 ROWS = torch.tensor([[1.0, 2.0, 4.0], [NAN, 0.5, -1.0], [NAN, NAN, NAN]])
@@ -170,3 +172,18 @@ def test_a_value_likelier_than_the_best_one_deviates_by_nothing() -> None:
     apart = likely.deviations(torch.cat((x, 1 - x)))
     assert not apart.signed[0].any() and (likely.deviations(torch.tensor([[1.0, 0.0, 1.0]])).signed[0, 1] < -1).all()
     assert torch.allclose(apart.least + apart.signed.square() / 2, likely(torch.cat((x, 1 - x))).errors)
+
+
+def test_several_draws_of_a_code_without_a_price() -> None:
+    autoencoder = Vanilla(latent=2).build(numbers(4))
+    autoencoder.bound = Bound(3)
+    assert autoencoder.losses(torch.zeros(5, 4))["nll"].shape == (5,)
+
+
+def test_a_part_is_still_inside_and_as_it_was_outside() -> None:
+    part = nn.Dropout(0.5)
+    for training in (True, False):
+        with pytest.raises(ZeroDivisionError), still(part.train(training)):
+            assert not part.training
+            raise ZeroDivisionError
+        assert part.training == training

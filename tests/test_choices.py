@@ -34,3 +34,8 @@ def test_what_is_told_of_no_variant_at_all() -> None:
         Embedder({"temperature": 0.5}).fit(made_up())
     with pytest.raises(InvalidParameter, match=r"'latent' parameter of Residual must be an int >= 1\. Got 0"):
         Embedder({"latent": 0}).fit(made_up())
+
+
+def test_few_different_rows_are_enough_for_a_mixture_of_many() -> None:
+    rows = np.random.default_rng(0).normal(size=(5, 4)).repeat(40, 0)
+    assert np.isfinite(Embedder("VaDE", trainer=Trainer(epochs=4), random_state=0).fit(rows).encode(rows)).all()

@@ -381,6 +381,18 @@ def test_a_transcoder_finds_the_atoms_of_outputs_from_inputs() -> None:
     assert fidelity(autoencoder, rows).explained_variance > 0.7
 
 
+@pytest.mark.parametrize("width", [6, 12, 16])
+def test_a_transcoder_starts_at_the_median_of_the_inputs(width: int) -> None:
+    """There its numbers are 0, however many more or fewer inputs there are than outputs."""
+    inputs, outputs, _ = layer(500)
+    inputs = inputs[:, :width] + 5
+    autoencoder = Transcoder(latent=24, k=3).build(replace(numbers(12), given=width))
+    start(autoencoder, Rows(outputs + 100, given=inputs), seed=0)
+    middle = geometric_median(inputs, torch.ones(len(inputs)))
+    h = autoencoder.encoder(outputs[:1] + 100, middle[None])
+    assert h.abs().max() < 0.1 * autoencoder.encoder(outputs[:1] + 100, 2 * middle[None]).abs().max()
+
+
 def test_a_transcoder_does_not_see_what_it_writes() -> None:
     autoencoder = Transcoder(latent=24, k=3).build(replace(numbers(12), given=16)).eval()
     inputs, outputs, _ = layer(8)

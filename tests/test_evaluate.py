@@ -334,3 +334,9 @@ def test_labels_that_are_ids_take_little_memory() -> None:
 def test_codes_of_another_shape_are_refused(codes: np.ndarray) -> None:
     with pytest.raises(InvalidData, match="finite numbers of the shape"):
         embedding([0] * 10 + [1] * 10, codes)
+
+
+@pytest.mark.parametrize("labels", [[1, "normal", 0], [{}, {}], [[1], [2]]], ids=str)
+def test_labels_of_no_one_type_are_refused(labels: list[object]) -> None:
+    with pytest.raises(InvalidData, match="Labels are"):
+        anomalies(labels)

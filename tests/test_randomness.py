@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -116,3 +117,14 @@ def test_mix_spreads_near_seeds_over_all_bits() -> None:
     """Seeds that differ in a bit must not lead to generators that differ in a few."""
     flips = [(mix(seed, 0) ^ mix(seed + 1, 0)).bit_count() for seed in range(500)]
     assert min(flips) > 8 and 28 < sum(flips) / len(flips) < 35
+
+
+def test_threads_draw_one_after_the_other() -> None:
+    def draws(seed: int) -> list[float]:
+        with seeded(seed):
+            return [float(torch.rand(())) for _ in range(300)]
+
+    state = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draws, [1, 2] * 8)) == [draws(1), draws(2)] * 8
+    assert torch.equal(torch.random.get_rng_state(), state)

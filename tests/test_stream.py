@@ -139,7 +139,7 @@ def test_results_without_a_label_are_left_out_and_counted() -> None:
 def test_written_rows_and_anomalies_are_counted(tmp_path: Path) -> None:
     steps = []
     results = stream.watched(scored(1000, 4), lambda rows, now: steps.append((rows, now)))
-    rows, marked = stream.write(results, str(tmp_path / "out.csv"))
+    rows, marked = stream.write(results, str(tmp_path / "out.csv"), judged=True)
     written = pa.Table.from_batches(open_source(tmp_path / "out.csv").batches())
     assert written["x"].to_pylist() == list(range(1000))
     assert marked == sum(written["anomaly"].to_pylist())
@@ -234,3 +234,9 @@ def test_a_source_without_rows_still_has_columns(tmp_path: Path) -> None:
     got = list(stream.results(Same(), open_source(tmp_path / "empty.csv")))
     assert [batch.schema.names for batch in got] == [["a", "b"]]
     assert not len(got[0])
+
+
+def test_columns_of_others_are_no_verdicts(tmp_path: Path) -> None:
+    for values in (["yes", "no"], [True, False]):
+        batch = pa.RecordBatch.from_pydict({"anomaly": values})
+        assert stream.write(iter([batch]), str(tmp_path / "out.csv")) == (2, None)

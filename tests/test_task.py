@@ -333,7 +333,7 @@ def test_the_rows_decide_on_the_variant_that_was_not_named() -> None:
 
 
 def test_unknown_variant_is_named_with_the_known_ones() -> None:
-    with pytest.raises(InvalidParameter, match=r"No variant is called 'Varaint'.*Denoising"):
+    with pytest.raises(InvalidParameter, match=r"There is no variant 'Varaint'\..*Denoising"):
         AnomalyDetector("Varaint").fit(made_up())
     with pytest.raises(InvalidParameter, match="'validation' parameter of Imputer"):
         Imputer(validation=2.0).fit(made_up())
@@ -444,3 +444,47 @@ def test_images_and_series_come_in_smaller_batches(
     monkeypatch.setattr(Trainer, "fit", seen)
     Embedder(Vanilla(latent=2), random_state=0).fit(np.random.default_rng(0).normal(size=shape))
     assert sizes == [size]
+
+
+def stopped(epoch: Epoch) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("verb", TASKS)
+def test_a_fit_that_is_stopped_leaves_the_task_as_it_was(verb: str) -> None:
+    new = TASKS[verb](Vanilla(latent=2), trainer=SHORT, random_state=0).watch(stopped)
+    with pytest.raises(KeyboardInterrupt):
+        new.fit(made_up())
+    with pytest.raises(NotFittedError):
+        new.encode(made_up())
+    fitted = TASKS[verb](Vanilla(latent=2), trainer=SHORT, random_state=0).fit(made_up())
+    before = fitted.costs(made_up())
+    with pytest.raises(KeyboardInterrupt):
+        fitted.watch(stopped).fit(made_up(50, seed=3).drop_columns(["power"]))
+    assert np.array_equal(fitted.costs(made_up()), before) and fitted.rows_seen_ == len(made_up())
+
+
+def test_further_rows_that_are_stopped_leave_the_detector_as_it_was() -> None:
+    detector = AnomalyDetector(Vanilla(latent=2), trainer=SHORT, random_state=0).fit(made_up())
+    twin = AnomalyDetector(Vanilla(latent=2), trainer=SHORT, random_state=0).fit(made_up())
+    with pytest.raises(KeyboardInterrupt):
+        detector.watch(stopped).partial_fit(made_up(seed=1))
+    del detector.on_epoch
+    for each in (detector, twin):
+        each.partial_fit(made_up(seed=1))
+    assert np.array_equal(detector.anomaly_score(made_up()), twin.anomaly_score(made_up()))
+
+
+def test_gradients_that_are_off_outside_are_on_in_a_fit() -> None:
+    with torch.no_grad():
+        assert len(AnomalyDetector(Vanilla(latent=2), trainer=SHORT).fit(made_up()).history_) == 2
+        assert not torch.is_grad_enabled()
+
+
+def test_weights_of_64_bits_are_refused() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(InvalidParameter, match="32 bits"):
+            AnomalyDetector().fit(made_up())
+    finally:
+        torch.set_default_dtype(torch.float32)

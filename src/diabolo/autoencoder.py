@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
@@ -301,6 +302,10 @@ class Autoencoder(nn.Module):
         code = Code(z, dict(zip(code.costs, costs, strict=True)))
         return Reconstruction(x, observed, x, code, output, errors, errors.flatten(1).sum(1), given)
 
+    def nll_of(self, output: Tensor, x: Tensor, observed: Tensor) -> Float[Tensor, "n"]:
+        """-log p of each row under another output of the decoder; missing values cost nothing."""
+        return self._errors(output, x, observed, observed).flatten(1).sum(1)
+
     def _errors(self, output: Tensor, x: Tensor, observed: Tensor, judged: Tensor) -> Tensor:
         """-log p of each value, times 1 where it is judged and 0 elsewhere; 0 of a missing one."""
         whole = math.isfinite(x.detach().sum())
@@ -317,7 +322,7 @@ class Autoencoder(nn.Module):
         output = self.decoder(code.z, conditions)
         judged = observed_k if self.turns is None else missing(seen).repeat_interleave(k, 0)
         errors = self._errors(output, x_k, observed_k, judged)
-        price = sum(code.costs.values()).view(n, k)  # type: ignore[union-attr]
+        price = sum(code.costs.values(), x.new_zeros(n * k)).view(n, k)
         total = errors.flatten(1).sum(1).view(n, k) + price
         bound = self.bound(total)
         if self.bound.partial:
@@ -331,6 +336,17 @@ class Autoencoder(nn.Module):
         costs = {"kl": bound - nll}
         code = Code(code.z[first], costs, None if code.tokens is None else code.tokens[first], code.posterior)
         return Reconstruction(x, observed, seen, code, output[first], errors, nll, given)
+
+
+@contextmanager
+def still(part: nn.Module) -> Iterator[None]:
+    """A part as in evaluation, where it neither draws nor moves, and as it was outside."""
+    training = part.training
+    part.eval()
+    try:
+        yield
+    finally:
+        part.train(training)
 
 
 def here(x: Float[Tensor, "n *features"]) -> Bool[Tensor, "n *features"]:

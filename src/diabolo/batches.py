@@ -111,13 +111,13 @@ def drawn(rows: Batches, count: int, seed: int) -> Batch:
     for batch in rows.ordered(WALKED):
         weight = batch.weights
         priority = weight / (1 - torch.rand(len(batch), generator=dice, dtype=torch.float64))
-        new = [batch.x, weight, priority]
+        new = [batch.x, weight, priority, *([] if batch.given is None else [batch.given])]
         kept = [torch.cat(each) for each in zip(kept, new, strict=True)] if kept else new
         kept = [each[kept[2].topk(min(count + 1, len(kept[2]))).indices] for each in kept]
-    x, weight, priority = kept
+    x, weight, priority, *given = kept
     least = priority[count] if len(x) > count else torch.zeros(())
     order = torch.randperm(min(count, len(x)), generator=dice)  # heavy rows came first
-    return Batch(x[order], weight[order].clamp_min(least.to(weight.dtype)))
+    return Batch(x[order], weight[order].clamp_min(least.to(weight.dtype)), *(each[order] for each in given))
 
 
 def by_weight(rows: Batch, seed: int) -> Batch:
@@ -175,8 +175,8 @@ def side_by_side(work: Callable[[T], S], parts: Sequence[T]) -> list[S]:
     threads = torch.get_num_threads()
     if len(parts) < 2 or threads == 1:
         return [work(part) for part in parts]
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(work, parts))
-        finally:
-            torch.set_num_threads(threads)  # so that threads made later start with as many as before
+    finally:  # when all of them have ended, so that threads made later start with as many as before
+        torch.set_num_threads(threads)

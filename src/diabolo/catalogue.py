@@ -76,7 +76,6 @@ def chosen(name: str, settings: Iterable[str], seed: int) -> Task:
     task = TASKS[name](random_state=seed)
     for path, text in sorted(map(_setting, settings), key=lambda each: each[0].count(".")):
         assign(task, path, text, known())
-    _check_variant(task)
     task.check_params()
     return task
 
@@ -86,10 +85,3 @@ def _setting(text: str) -> tuple[str, str]:
     if not equals:
         raise InvalidParameter(f"-p {text} has no value. Write -p NAME=VALUE, such as -p variant.latent=4.")
     return path.strip(), value.strip()
-
-
-def _check_variant(task: Task) -> None:
-    if isinstance(task.variant, str) and task.variant not in named():
-        raise InvalidParameter(
-            f"There is no variant {task.variant!r}.{suggestion(task.variant, named())} There are: {', '.join(named())}."
-        )

@@ -177,7 +177,7 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
             results = stream.verdicts(results, task)
         elif not task.restores:
             results = stream.without_grids(results)
-        rows, marked = stream.write(results, output, output_format)
+        rows, marked = stream.write(results, output, output_format, judged=task.adds("anomaly"))
     talk.say(f"{rows:,} rows" + (f", {marked:,} of them anomalies" if marked is not None else ""))
     if fail_on_anomaly and marked:
         raise typer.Exit(ANOMALIES)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diabolo.autoencoder import Autoencoder
+from diabolo.autoencoder import Autoencoder, still
 from diabolo.batches import Batches, drawn
 from diabolo.errors import InvalidData
 from diabolo.likelihoods import Columnwise
@@ -175,8 +175,8 @@ def fidelity(autoencoder: Autoencoder, rows: Batches) -> Fidelity:
     >>> fidelity(TopKDictionary(latent=8, k=2).build(numbers(4)), Rows(torch.randn(50, 4))).l0 <= 2
     True
     """
-    autoencoder.eval()
-    sums = [torch.stack(each).sum(0) for each in zip(*_walk(autoencoder, rows), strict=True)]
+    with still(autoencoder):
+        sums = [torch.stack(each).sum(0) for each in zip(*_walk(autoencoder, rows), strict=True)]
     if not sums:
         raise InvalidData("A dictionary is judged on rows. Got none: pass at least two.")
     uses, observed, total, squares, missed = sums

@@ -15,6 +15,7 @@ from diabolo.grids import pixels
 from diabolo.preparation.cycles import CYCLIC, in_words
 from diabolo.preparation.dates import kind_of
 from diabolo.preparation.values import Role, role
+from diabolo.readers import taken
 from diabolo.regions import Regions
 from diabolo.tasks.anomaly_detector import AnomalyDetector
 from diabolo.tasks.measures import within
@@ -101,16 +102,13 @@ def _told(
 
 def _nearest(detector: AnomalyDetector, rows: Any, count: int) -> list[tuple[Mapping[str, Any], ...]]:
     """The nearest kept normal rows of each row, in the user's units."""
-    found = detector.nearest(rows, count)
-    if found is None or not count:
+    found = detector.nearest(rows, count) if count else None
+    if found is None:
         return [()] * len(rows)
-    cells = _made(found.flatten(0, 1), _like(rows, found.shape[1]), detector, guessed=False)
+    cells = _made(
+        found.flatten(0, 1), taken(rows, np.repeat(np.arange(len(rows)), found.shape[1])), detector, guessed=False
+    )
     return [tuple(cells[i * found.shape[1] : (i + 1) * found.shape[1]]) for i in range(len(rows))]
-
-
-def _like(rows: np.ndarray | pa.Table, times: int) -> np.ndarray | pa.Table:
-    index = np.repeat(np.arange(len(rows)), times)
-    return rows[index] if isinstance(rows, np.ndarray) else rows.take(index)
 
 
 def _made(x: Tensor, like: np.ndarray | pa.Table, detector: AnomalyDetector, *, guessed: bool) -> list[dict[str, Any]]:

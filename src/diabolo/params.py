@@ -10,7 +10,8 @@ from __future__ import annotations
 import csv
 import math
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from inspect import isabstract
@@ -97,6 +98,17 @@ class Params(BaseEstimator):
             if params.get(name, getattr(self, name)) is None and (options := self.stand_ins(name)):
                 params[name] = options[0]
         return super().set_params(**params)
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Attributes set inside stay only where all goes well; after an error, or Ctrl-C, all are as before."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def in_python(self) -> Self:
         """The same with numbers of Python in place of numpy's, which model files and parts of torch do not take."""

@@ -13,12 +13,15 @@ A ``Mixture`` and a ``Flow`` can also be fitted to codes that are there already,
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -153,7 +156,9 @@ class Mixture(Components):
     def fit(self, z: Float[Tensor, "n latent"], seed: int = 0) -> Self:
         """The mixture that explains the codes, by scikit-learn's expectation-maximisation."""
         found = GaussianMixture(len(self.mean), covariance_type="diag", random_state=seed)
-        found.fit(z.detach().double().cpu().numpy())
+        with threadpool_limits(1), warnings.catch_warnings():  # sums over threads would be rounded differently
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found.fit(z.detach().double().cpu().numpy())
         self.mean.copy_(torch.from_numpy(found.means_))
         scale = torch.from_numpy(found.covariances_).sqrt().clamp_min(2 * SMALLEST)
         self.raw.copy_(torch.log(torch.expm1(scale - SMALLEST)) - UNIT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import RLock
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,7 @@ class Shard(NamedTuple):
 
 _shard: ContextVar[Shard | None] = ContextVar("shard", default=None)
 _copies: ContextVar[int] = ContextVar("copies", default=1)
+_ONE_AT_A_TIME = RLock()  # torch has one generator for all threads
 
 
 @contextmanager
@@ -55,13 +57,14 @@ def place(rows: int) -> Shard:
 
 @contextmanager
 def seeded(*numbers: int) -> Iterator[None]:
-    """Seed torch's CPU generator from ``numbers`` inside, and leave its state as it was outside."""
-    state = torch.random.get_rng_state()
-    try:
-        torch.default_generator.manual_seed(mix(*numbers))
-        yield
-    finally:
-        torch.random.set_rng_state(state)
+    """Seed torch's CPU generator from ``numbers`` inside, and leave its state as it was outside; a thread at a time."""
+    with _ONE_AT_A_TIME:
+        state = torch.random.get_rng_state()
+        try:
+            torch.default_generator.manual_seed(mix(*numbers))
+            yield
+        finally:
+            torch.random.set_rng_state(state)
 
 
 def mix(*numbers: int) -> int:

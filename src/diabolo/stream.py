@@ -212,14 +212,16 @@ def watched(batches: Iterator[pa.RecordBatch], step: Step) -> Iterator[pa.Record
         step(len(batch), f"{rows:,} rows")
 
 
-def write(batches: Iterator[pa.RecordBatch], path: str, format: str | None = None) -> tuple[int, int | None]:
-    """Write all batches to one file: how many rows there were, and how many are marked if they were judged."""
-    marked = None
+def write(
+    batches: Iterator[pa.RecordBatch], path: str, format: str | None = None, *, judged: bool = False
+) -> tuple[int, int | None]:
+    """Write all batches to one file: how many rows there were, and how many are marked where they were ``judged``."""
+    marked = 0 if judged else None
     with _named(path), open_sink(path, format) as sink:
         for batch in batches:
             sink.write(batch)
-            if "anomaly" in batch.schema.names:
-                marked = (marked or 0) + batch["anomaly"].true_count
+            if marked is not None:
+                marked += batch["anomaly"].true_count
     return sink.rows, marked
 
 

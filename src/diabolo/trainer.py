@@ -102,7 +102,8 @@ class Trainer(Params):
         own, judged = self.in_python(), valid if valid is not None and valid.rows else None
         data = Data(train, judged, seed, *own._planned(train.rows))
         try:
-            with asked_to_stop(bool(same)) as asked, spread(root, world, self.strategy) as weights:
+            stop, copies = asked_to_stop(bool(same)), spread(root, world, self.strategy)
+            with stop as asked, copies as weights, torch.enable_grad():
                 saved = Checkpoint(self.checkpoint, same, world)
                 return Training(own, weights, world, data, saved, asked).run(on_epoch)
         finally:

@@ -15,7 +15,7 @@ from diabolo.networks import Features
 from diabolo.networks.dense import REACH
 from diabolo.preparation import Preparation
 from diabolo.preparation.survey import scattered
-from diabolo.readers import Rows, Source, as_rows
+from diabolo.readers import Rows, Source, as_rows, taken
 from diabolo.schema import Column
 
 SAMPLE = 10_000  # rows that are looked at
@@ -107,11 +107,6 @@ def sampled(X: Any, most: int = SAMPLE) -> tuple[Rows, int]:
         return _from_batches(X, most)
     rows = as_rows(X)
     return taken(rows, np.sort(np.argsort(scattered(0, len(rows)))[:most])), len(rows)
-
-
-def taken(rows: Rows, places: np.ndarray) -> Rows:
-    """The rows at these places."""
-    return rows[places] if isinstance(rows, np.ndarray) else rows.take(pa.array(places))
 
 
 def _from_batches(source: Source, most: int) -> tuple[pa.Table, int]:

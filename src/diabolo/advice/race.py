@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from diabolo.advice.look import Look, taken
+from diabolo.advice.look import Look
 from diabolo.advice.rules import Candidate
 from diabolo.randomness import seeded
-from diabolo.readers import Rows
+from diabolo.readers import Rows, taken
 from diabolo.tasks import TASKS
 from diabolo.tasks.comparison import of_width
 from diabolo.tasks.task import Task

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Distance = Literal["euclidean", "cosine"]
 Update = Literal["ema", "gradient"]
 
+DECAY = 0.95  # of running means, at each batch
 REVIVED_BELOW = 0.1  # of the points a code would get if all codes were used alike
 FRESH = 0.25  # of that, the weight of a new vector's first place: it moves quickly to the mean of its points
 ROUNDS = 8
@@ -117,7 +118,7 @@ class Quantised(Nearest):
 
         quantisation = commitment * |h - e.detach()|^2 + |h.detach() - e|^2   (the second with "gradient" only)
 
-    ``update="ema"`` moves each vector to the running mean of its points (``decay``), ``"gradient"`` trains it with
+    ``update="ema"`` moves each vector to the running mean of its points, ``"gradient"`` trains it with
     the rest. In both, vectors that get hardly any points, and all of them at first, are moved after the batch to
     points of it, drawn in rounds by squared distance to the nearest vector (k-means||, Bahmani et al., 2012,
     arXiv:1203.6402); with "ema" the first batches are then k-means. ``distance="cosine"`` first gives points and
@@ -141,11 +142,10 @@ class Quantised(Nearest):
         *,
         update: Update = "ema",
         commitment: float = 0.25,
-        decay: float = 0.95,
         distance: Distance = "euclidean",
     ) -> None:
         super().__init__(latent, codes, heads, commitment, update == "gradient")
-        self.decay, self.cosine = decay, distance == "cosine"
+        self.cosine = distance == "cosine"
         vectors = torch.randn(heads, codes, latent // heads)
         self.register_buffer("sums", torch.zeros_like(vectors))
         if self.learned:
@@ -164,8 +164,8 @@ class Quantised(Nearest):
         first = ~self.counts.any(1)
         chosen = one_hot(tokens, self.codes).to(points.dtype)
         counts, sums = chosen.sum((0, 1)), torch.einsum("nphk,nphd->hkd", chosen, points)
-        self.counts.mul_(self.decay).add_(added_up(counts), alpha=1 - self.decay)
-        self.sums.mul_(self.decay).add_(added_up(sums), alpha=1 - self.decay)
+        self.counts.mul_(DECAY).add_(added_up(counts), alpha=1 - DECAY)
+        self.sums.mul_(DECAY).add_(added_up(sums), alpha=1 - DECAY)
         if not self.learned:
             used = self.counts[..., None] > TINY
             self.codebook.copy_(torch.where(used, self.sums / self.counts[..., None].clamp_min(TINY), self.codebook))
@@ -215,7 +215,8 @@ class Spanned(Nearest):
     @torch.no_grad()
     def follow(self, points: Float[Tensor, "n places heads part"], tokens: Int[Tensor, "n places heads"]) -> None:
         """Count the codes, for samples."""
-        self.counts.mul_(0.95).add_(added_up(one_hot(tokens, self.codes).to(points.dtype).sum((0, 1))), alpha=0.05)
+        counts = one_hot(tokens, self.codes).to(points.dtype).sum((0, 1))
+        self.counts.mul_(DECAY).add_(added_up(counts), alpha=1 - DECAY)
 
 
 class Residual(Discrete):

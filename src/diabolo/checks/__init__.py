@@ -280,7 +280,10 @@ def _others(hint: Any, value: Any) -> list[Any]:
     if isinstance(value, str):
         return [each for each in _names(hint) if each != value]
     if isinstance(value, (int, float)):
-        return [each for each in (value + 1, 2 * value, value / 2, value + 16) if each != value and _fits(hint, each)]
+        step = 1 if _plain(hint) is int else 0.5
+        return [
+            each for each in (value + step, 2 * value, value / 2, value + 16) if each != value and _fits(hint, each)
+        ]
     return [value + value[-1:], value[:-1]] if isinstance(value, tuple) and value else []
 
 

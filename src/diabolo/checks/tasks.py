@@ -96,8 +96,9 @@ def check_task(task: Task) -> None:
     >>> from diabolo import AnomalyDetector
     >>> check_task(AnomalyDetector("Linear"))
     """
+    subject = Subject(task)
     for law in LAWS:
-        law(Subject(task))
+        law(subject)
 
 
 def made_up(rows: int = ROWS, seed: int = 0) -> pa.Table:
@@ -399,7 +400,7 @@ def _cells(column: pa.Array) -> np.ndarray:
 def _random_states() -> dict[str, Any]:
     return {
         "Python": random.getstate(),
-        "numpy": np.random.get_state(legacy=False)["state"]["key"].tobytes(),
+        "numpy": tuple(np.asarray(each).tobytes() for each in np.random.get_state()),
         "torch": torch.random.get_rng_state().numpy().tobytes(),
     }
 

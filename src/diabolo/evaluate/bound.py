@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diabolo.autoencoder import Autoencoder
+from diabolo.autoencoder import Autoencoder, still
 from diabolo.batches import Batch, contents
 from diabolo.bottlenecks import Random
 from diabolo.errors import InvalidParameter
@@ -44,19 +44,14 @@ def importance_bound(
     torch.Size([3])
     """
     _check_drawn(autoencoder, samples)
-    training = autoencoder.training
-    autoencoder.eval()
-    try:
-        with torch.inference_mode():
-            x, given = autoencoder.apart(x, given)
-            h, rows = autoencoder.encoder(x, given), Batch(x, given=given)
-            places = [slice(row, row + 1) for row in range(len(x))]
-            seeds = [mix(seed, own) for own in contents(x).tolist()]
-            return torch.cat(
-                [_bound(autoencoder, h[at], rows[at], samples, own) for at, own in zip(places, seeds, strict=True)]
-            )
-    finally:
-        autoencoder.train(training)
+    with still(autoencoder), torch.inference_mode():
+        x, given = autoencoder.apart(x, given)
+        h, rows = autoencoder.encoder(x, given), Batch(x, given=given)
+        places = [slice(row, row + 1) for row in range(len(x))]
+        seeds = [mix(seed, own) for own in contents(x).tolist()]
+        return torch.cat(
+            [_bound(autoencoder, h[at], rows[at], samples, own) for at, own in zip(places, seeds, strict=True)]
+        )
 
 
 def _check_drawn(autoencoder: Autoencoder, samples: int) -> None:
@@ -80,5 +75,5 @@ def _costs(autoencoder: Autoencoder, h: Tensor, row: Batch, samples: int) -> Flo
     """``-log p(x | z) - log p(z) + log q(z | x)`` of draws for one row."""
     z, nats = autoencoder.bottleneck.propose(h.expand(samples, *h.shape[1:]), 1)  # type: ignore[operator]
     output = autoencoder.decoder(z, None if row.given is None else row.given.expand(samples, -1))
-    errors = autoencoder.likelihood.errors(output, row.x.nan_to_num(0.0).expand(samples, *row.x.shape[1:]))
-    return torch.where(row.x.isnan(), 0.0, errors).flatten(1).sum(1) + nats
+    x, observed = (each.expand(samples, *row.x.shape[1:]) for each in (row.x, ~row.x.isnan()))
+    return autoencoder.nll_of(output, x, observed) + nats

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from diabolo.autoencoder import Autoencoder
+from diabolo.autoencoder import Autoencoder, still
 from diabolo.batches import Batches
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.priors import StandardNormal
@@ -62,8 +62,8 @@ def activity(autoencoder: Autoencoder, rows: Batches) -> Activity:
     >>> activity(VAE(latent=3).build(numbers(4)), Rows(torch.randn(50, 4))).nats.shape
     (3,)
     """
-    autoencoder.eval()
-    parts = [_moments(autoencoder, batch.x, batch.given) for batch in rows.ordered(SIZE)]
+    with still(autoencoder):
+        parts = [_moments(autoencoder, batch.x, batch.given) for batch in rows.ordered(SIZE)]
     if not parts:
         raise InvalidData("Codes are judged on rows. Got none.")
     mean, nats = (torch.cat(each).double().numpy() for each in zip(*parts, strict=True))

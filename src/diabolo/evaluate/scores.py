@@ -39,9 +39,14 @@ def anomalies(labels: Any) -> np.ndarray:
 
 
 def column(labels: Any) -> pa.Array:
-    """Labels of any kind as an Arrow array; of categories those that occur. Raises InvalidData for grids."""
+    """Labels of any kind as an Arrow array; of categories those that occur. Raises InvalidData for others."""
     if not isinstance(labels, (pa.Array, pa.ChunkedArray)):
-        labels = pa.array(labels.tolist() if isinstance(labels, np.ndarray) else labels, from_pandas=True)
+        try:
+            labels = pa.array(labels.tolist() if isinstance(labels, np.ndarray) else labels, from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise InvalidData(f"Labels are values of one type, one per row: {error}.") from None
+    if pa.types.is_nested(labels.type):
+        raise InvalidData(f"Labels are single values, one per row. Got {labels.type}.")
     if is_grid(labels.type):
         raise InvalidData("The labels are images or series. Name a column that holds one value per row.")
     if pa.types.is_floating(labels.type):

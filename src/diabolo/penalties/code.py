@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor
 from torch.func import vjp
 from torch.nn import functional as F
 
-from diabolo.autoencoder import Autoencoder, Bottleneck, Penalty, Reconstruction
+from diabolo.autoencoder import Autoencoder, Penalty, Reconstruction, still
 from diabolo.bottlenecks import LookupFree
 from diabolo.bottlenecks.quantised import TINY, cut
 from diabolo.errors import InvalidParameter
@@ -124,17 +122,6 @@ def _of_tokens(logits: Float[Tensor, "n places heads bits"]) -> Float[Tensor, "n
     up = (torch.arange(2**bits, device=logits.device)[:, None] >> torch.arange(bits, device=logits.device)) % 2
     up = up.to(logits.dtype)
     return F.logsigmoid(logits) @ up.T + F.logsigmoid(-logits) @ (1 - up).T
-
-
-@contextmanager
-def still(bottleneck: Bottleneck) -> Iterator[None]:
-    """The bottleneck as in evaluation: the slope of noise is not asked for, and nothing may move twice per batch."""
-    training = bottleneck.training
-    bottleneck.eval()
-    try:
-        yield
-    finally:
-        bottleneck.train(training)
 
 
 def _directions(z: Tensor) -> list[Tensor]:

@@ -69,8 +69,7 @@ class Gate(Penalty):
 
     def forward(self, autoencoder: Autoencoder, trip: Reconstruction) -> Float[Tensor, "n"]:
         opened = autoencoder.encoder(trip.seen, trip.given).relu()
-        output = autoencoder.decoder(opened, trip.given)
-        return self.weight() * opened.flatten(1).sum(1) + _judged(autoencoder, output, trip)
+        return self.weight() * opened.flatten(1).sum(1) + _nll(autoencoder, opened, trip)
 
 
 class Prefixes(Penalty):
@@ -96,10 +95,4 @@ class Prefixes(Penalty):
 
 
 def _nll(autoencoder: Autoencoder, z: Tensor, trip: Reconstruction) -> Tensor:
-    return _judged(autoencoder, autoencoder.decoder(z, trip.given), trip)
-
-
-def _judged(autoencoder: Autoencoder, output: Tensor, trip: Reconstruction) -> Tensor:
-    """-log p of the row under another output; missing values cost nothing."""
-    errors = autoencoder.likelihood.errors(output, torch.where(trip.observed, trip.x, 0.0))
-    return torch.where(trip.observed, errors, 0.0).flatten(1).sum(1)
+    return autoencoder.nll_of(autoencoder.decoder(z, trip.given), trip.x, trip.observed)

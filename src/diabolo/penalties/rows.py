@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.func import grad
 from torch.nn import functional as F
 
-from diabolo.autoencoder import Autoencoder, Penalty, Reconstruction
+from diabolo.autoencoder import Autoencoder, Penalty, Reconstruction, still
 from diabolo.corruptions import SwapRows
-from diabolo.penalties.code import still
 from diabolo.randomness import normal_like
 
 if TYPE_CHECKING:
@@ -111,9 +110,7 @@ def energy(autoencoder: Autoencoder, x: Float[Tensor, "n *features"], trip: Reco
     """The nll of rows ``x`` that lack what the trip's lack, seen as they are, without the noise of a random code."""
     with still(autoencoder.bottleneck):
         code = autoencoder.encode(x, trip.given)
-    output = autoencoder.decoder(code.z, trip.given)
-    errors = autoencoder.likelihood.errors(output, torch.where(trip.observed, x, 0.0))
-    return torch.where(trip.observed, errors, 0.0).flatten(1).sum(1)
+    return autoencoder.nll_of(autoencoder.decoder(code.z, trip.given), x, trip.observed)
 
 
 def _numbers(autoencoder: Autoencoder, x: Tensor) -> Bool[Tensor, "columns *ones"]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from diabolo.batches import in_blocks
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.grids import stacked
+from diabolo.readers import taken
 from diabolo.schema import Schema
 from diabolo.tasks.codes import guesses, outputs
 
@@ -78,14 +79,13 @@ class View:
         """Prepared rows as images (n, height, width, ...) or lines (n, channels, places), each like one of the rows."""
         if self.shape is None:
             return self._lines(x)
-        like = self.rows[rows] if isinstance(self.rows, np.ndarray) else self.rows.take(pa.array(rows))
-        return self._images(self.task.preparation_.inverse_transform(x, like=like))
+        return self._images(self.task.preparation_.inverse_transform(x, like=taken(self.rows, rows)))
 
     def given(self, rows: np.ndarray) -> np.ndarray:
         """Some of the rows themselves, to be drawn."""
         if self.shape is None:
             return self._lines(self.x[torch.as_tensor(rows)])
-        return self._images(self.rows[rows] if isinstance(self.rows, np.ndarray) else self.rows.take(pa.array(rows)))
+        return self._images(taken(self.rows, rows))
 
     def spread(self, values: Tensor) -> np.ndarray:
         """One number per value of a row as an image, (n, height, width); 0 in columns that were set aside."""

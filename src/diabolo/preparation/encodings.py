@@ -49,7 +49,7 @@ def encode(columns: Sequence[Column], array: pa.Array, where: Where) -> list[np.
     if first.part == "value":
         return [_value(first, array, where)]
     moments = read(array, first.source, where)
-    return [_of_moment(column, moments, where) for column in columns]
+    return [_of_moment(column, moments) for column in columns]
 
 
 def standardised(x: np.ndarray, center: np.ndarray | float, scale: np.ndarray | float) -> np.ndarray:
@@ -143,7 +143,7 @@ def _index(names: Sequence[str], array: pa.Array) -> np.ndarray:
     return np.asarray(places.take(texts.indices).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _of_moment(column: Column, array: pa.Array, where: Where) -> np.ndarray:
+def _of_moment(column: Column, array: pa.Array) -> np.ndarray:
     if role(array.type) not in (Role.DATE, Role.TIME, Role.EMPTY):
         raise InvalidData(
             f"Column {column.source!r} held dates or times in fit and now holds {array.type}. Convert it, for example "

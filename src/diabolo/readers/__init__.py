@@ -113,6 +113,11 @@ def as_rows(X: Any) -> Rows:
     return _array(unmasked(X))
 
 
+def taken(rows: Rows, places: np.ndarray) -> Rows:
+    """The rows at these places, in their order."""
+    return rows[places] if isinstance(rows, np.ndarray) else rows.take(pa.array(places))
+
+
 def unmasked(X: Any) -> Any:
     """``X`` itself, or a masked array with its masked values missing: NaN among numbers, None among other objects.
 

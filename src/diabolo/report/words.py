@@ -43,14 +43,13 @@ def fixed(value: float, places: int = 2) -> str:
     return f"{value:,.{places}f}".replace("-", MINUS)
 
 
-def count(value: int, noun: str = "", plural: str = "") -> str:
+def count(value: int, noun: str = "") -> str:
     """A number of things.
 
-    >>> count(1, "row"), count(12345, "row"), count(2, "entry", "entries")
-    ('1 row', '12,345 rows', '2 entries')
+    >>> count(1, "row"), count(12345, "row")
+    ('1 row', '12,345 rows')
     """
-    word = noun if value == 1 else plural or f"{noun}s"
-    return f"{value:,} {word}" if noun else f"{value:,}"
+    return f"{value:,} {noun}{'s' * (value != 1)}" if noun else f"{value:,}"
 
 
 def percent(share: float) -> str:

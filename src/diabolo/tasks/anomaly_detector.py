@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from diabolo.scorer import Scorer
 from diabolo.tasks.measures import learned, somewhere
 from diabolo.tasks.rows import beside
 from diabolo.tasks.task import BLOCK, Task
+from diabolo.tasks.tensors import group
 from diabolo.thresholds import Conformal, Threshold
 from diabolo.trainer import Trainer
 from diabolo.variants import Variant
@@ -105,9 +107,12 @@ class AnomalyDetector(OutlierMixin, Task):
         if not hasattr(self, "autoencoder_"):
             return self.fit(X, y, sample_weight)
         self.check_params()
-        train, held_out = self._recalled(self._further(X, sample_weight))
-        self.history_ += self._train(train, held_out, _briefly(self._trainer(train)))
-        self._settle(train, held_out)
+        with self.all_or_nothing():
+            self.autoencoder_ = deepcopy(self.autoencoder_)
+            train, held_out = self._recalled(self._further(X, sample_weight))
+            further = self._train(train, held_out, _briefly(self._trainer(train)))
+            self.history_ = [*self.history_, *further]
+            self._settle(train, held_out)
         return self
 
     def anomaly_score(self, X: Any) -> np.ndarray:
@@ -350,7 +355,7 @@ def _crossed(views: Mapping[str, np.ndarray], weight: Tensor) -> np.ndarray:
 
 
 def _part(state: Mapping[str, Tensor], name: str) -> dict[str, np.ndarray]:
-    return {key.removeprefix(f"{name}."): each.numpy() for key, each in state.items() if key.startswith(f"{name}.")}
+    return {key: each.numpy() for key, each in group(state, name).items()}
 
 
 def _briefly(trainer: Trainer) -> Trainer:

@@ -36,5 +36,7 @@ def resolve(variant: Variant | str | Mapping[str, Any] | None, usual: Sequence[V
 
 def _of_name(name: str) -> Variant:
     if name not in named():
-        raise InvalidParameter(f"No variant is called {name!r}. Choose one of: {', '.join(named())}.")
+        raise InvalidParameter(
+            f"There is no variant {name!r}.{suggestion(name, named())} There are: {', '.join(named())}."
+        )
     return named()[name]()

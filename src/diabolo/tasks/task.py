@@ -88,24 +88,26 @@ class Task(Params, ABC):
         TrainingFailed.
         """
         self.check_params()
-        rows = self._rows(X, first=True)
-        weight = checked(sample_weight, rows)
-        self.seed_ = self._seed()
-        self.dropped_rows_ = np.empty(0, np.int64)
-        self.fields_ = Fields.of(rows, X)
-        told = {name: getattr(self, name) for name in ("likelihoods", "ignore", "given")}
-        self.preparation_ = Preparation(**told, units=self.by_distance, clocks=self.draws).fit(counted(rows, weight))
-        self._remember(self.preparation_.schema_, getattr(rows, "named", hasattr(self, "feature_names_in_")))
-        parts = self._split(rows, weight)
-        self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
-        for round_, (train, valid, held_out) in enumerate(self._rounds(*parts)):
-            self.autoencoder_ = self._build()
-            trainer = self._trainer(train)
-            if round_ < self._rehearsals:
-                trainer.set_params(checkpoint=None)
-            self.history_ = self._train(train, valid, trainer)
-            self._settle(train, held_out)
-        self._look_back(rows)
+        with self.all_or_nothing():
+            rows = self._rows(X, first=True)
+            weight = checked(sample_weight, rows)
+            self.seed_ = self._seed()
+            self.dropped_rows_ = np.empty(0, np.int64)
+            self.fields_ = Fields.of(rows, X)
+            told = {name: getattr(self, name) for name in ("likelihoods", "ignore", "given")}
+            told |= {"units": self.by_distance, "clocks": self.draws}
+            self.preparation_ = Preparation(**told).fit(counted(rows, weight))
+            self._remember(self.preparation_.schema_, getattr(rows, "named", hasattr(self, "feature_names_in_")))
+            parts = self._split(rows, weight)
+            self.rows_seen_ = sum({id(each): each.rows for each in parts}.values())
+            for round_, (train, valid, held_out) in enumerate(self._rounds(*parts)):
+                self.autoencoder_ = self._build()
+                trainer = self._trainer(train)
+                if round_ < self._rehearsals:
+                    trainer.set_params(checkpoint=None)
+                self.history_ = self._train(train, valid, trainer)
+                self._settle(train, held_out)
+            self._look_back(rows)
         return self
 
     def _look_back(self, rows: np.ndarray | pa.Table | Source) -> None:
@@ -446,10 +448,7 @@ class Task(Params, ABC):
         return self._usuals if name == "variant" else super().stand_ins(name)
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; ``variant__latent`` works also where the variant was given by name, or not at all.
-
-        Where it was not, it is told of the variant that will suit the rows: ``variant={"latent": ...}``.
-        """
+        """Set parameters; ``variant__latent`` is told of the variant named, or of the one that suits the rows."""
         variant = params.get("variant", self.variant)
         nested = {key for key in params if key.startswith("variant__")}
         if nested and isinstance(variant, str):

@@ -11,7 +11,7 @@ from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
 from diabolo.errors import InvalidParameter
-from diabolo.readers import Source
+from diabolo.readers import Source, taken
 
 COPIES = 10  # copies per row, on average, up to which whole weights repeat rows; beyond, they weigh them
 
@@ -47,5 +47,4 @@ def counted(rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> np.n
     """The rows that the columns are learned from, as often as their weights say."""
     if weight is None or isinstance(rows, Source):
         return rows
-    places = places_of(weight, len(rows)).numpy()
-    return rows[places] if isinstance(rows, np.ndarray) else rows.take(places)
+    return taken(rows, places_of(weight, len(rows)).numpy())

@@ -217,8 +217,10 @@ class DEC(Residual):
             first, trainer = trainer.halved(train.rows)
             price = cast(penalties.Clusters, autoencoder.penalties[-1])
             weight, price.weight = price.weight, 0.0
-            super().train(autoencoder, first, train, valid, seed=seed)
-            price.weight = weight
+            try:
+                super().train(autoencoder, first, train, valid, seed=seed)
+            finally:
+                price.weight = weight
             _centre(autoencoder, price, next(iter(train.shuffled(GATHERED, seed, 0))), seed)
         return trainer.fit(autoencoder, train, None, seed=seed, on_epoch=on_epoch)
 

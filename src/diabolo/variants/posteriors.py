@@ -63,18 +63,21 @@ class VaDE(VAE):
         if isinstance(part, Gaussian) and trainer.epochs != 1:
             first, trainer = trainer.halved(train.rows)
             price, part.weight = part.weight, Anneal(ALMOST_FREE, ALMOST_FREE, 0)
-            first.fit(autoencoder, train, valid, seed=seed)
-            part.weight = price
+            try:
+                first.fit(autoencoder, train, valid, seed=seed)
+            finally:
+                part.weight = price
             _cluster(autoencoder, next(iter(train.shuffled(CLUSTERED, seed, 0))), seed)
         return trainer.fit(autoencoder, train, valid, seed=seed, on_epoch=on_epoch)
 
 
 def _cluster(autoencoder: Autoencoder, rows: Batch, seed: int) -> None:
-    """Fit the mixture to the codes of these rows, if there are enough of them."""
+    """Fit the mixture to the codes of these rows, if there are enough different ones."""
     prior = cast(priors.Mixture, autoencoder.bottleneck.prior)
-    if len(rows) >= len(prior.mean):
-        with torch.no_grad():
-            prior.fit(autoencoder.eval().encode(rows.x, rows.given).z, seed)
+    with torch.no_grad():
+        z = autoencoder.eval().encode(rows.x, rows.given).z
+    if len(z.unique(dim=0)) >= len(prior.mean):
+        prior.fit(z, seed)
 
 
 class VampPrior(VAE):

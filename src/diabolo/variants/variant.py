@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from diabolo.autoencoder import Autoencoder, Bottleneck, Bound, Penalty
 from diabolo.ensemble import Ensemble
+from diabolo.errors import InvalidParameter
 from diabolo.likelihoods import Columnwise, Scale, fitting
 from diabolo.networks import Decoder, Encoder, Given, Layers, mirror
 from diabolo.networks.dense import Activation, Network, Normalisation
-from diabolo.params import Count, Fraction, Params
+from diabolo.params import Count, Params, Within
 from diabolo.schema import Schema
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Variant(Params, ABC):
         """A new autoencoder for rows of this schema; its weights come from torch's random state.
 
         The hooks are asked about the learned columns: their schema has none that is given, but so many conditions.
-        Raises InvalidParameter for a parameter outside its allowed values.
+        Raises InvalidParameter for a parameter outside its allowed values, and where torch's default is not 32 bits.
 
         >>> from diabolo.schema import numbers
         >>> from diabolo.variants import VAE
@@ -43,6 +44,11 @@ class Variant(Params, ABC):
         2
         """
         self.check_params()
+        if torch.get_default_dtype() != torch.float32:
+            raise InvalidParameter(
+                f"Rows are read in 32 bits, and torch makes weights of {torch.get_default_dtype()} here. Build inside "
+                "torch.set_default_dtype(torch.float32), and set it back behind."
+            )
         members = [self._member(schema) for _ in range(self.members)]
         # An ensemble answers all that trainers and tasks ask of an autoencoder.
         return members[0] if len(members) == 1 else cast(Autoencoder, Ensemble(members))
@@ -131,7 +137,9 @@ class Deep(Variant, ABC):
     )
     activation: Annotated[Activation, "what stands between the layers; gdn divides each by the others"] = "silu"
     normalisation: Annotated[Normalisation, "layer: a hidden layer's numbers get mean 0 and deviation 1"] = "none"
-    dropout: Annotated[Fraction, "share of hidden units that are switched off in training, drawn for each row"] = 0.0
+    dropout: Annotated[
+        float, Within(0, 0.95), "share of hidden units that are switched off in training, drawn for each row"
+    ] = 0.0
     members: Annotated[Count, "networks trained side by side as one batched network; their errors are averaged"] = 1
 
     @property
