@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from diabolo import linear
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Rows
+from diabolo.batches import Batch, Rows
 from diabolo.bottlenecks import Plain
 from diabolo.errors import InvalidData
 from diabolo.likelihoods import fitting
@@ -174,6 +176,29 @@ def test_scales_come_from_a_bounded_draw_of_rows(monkeypatch: pytest.MonkeyPatch
     scales = [each.likelihood(x[:1]).stddev for each in (whole, drawn)]
     torch.testing.assert_close(*scales, rtol=0.1, atol=0)
     assert not torch.equal(*scales)
+
+
+def test_wide_rows_come_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held of a batch, and of the rows that scales are drawn from, is bounded by features, not by columns."""
+    sizes: list[int] = []
+
+    class Counted(Rows):
+        def ordered(self, size: int) -> Iterator[Batch]:
+            sizes.append(size)
+            return super().ordered(size)
+
+        def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
+            return (sizes.append(len(batch)) or batch for batch in super().shuffled(size, seed, epoch))
+
+    kinds = tuple(map(str, range(64)))
+    schema = Schema(tuple(Column(name, "category", "Categorical", categories=kinds) for name in ("a", "b")))
+    x = torch.randint(64, (1000, 2), generator=torch.Generator().manual_seed(0)).float()
+    monkeypatch.setattr(linear, "CELLS", 128 * 100)
+    solved(schema, 2, Counted(x))
+    assert sizes == [100, 100]
+    sizes.clear()
+    solved(numbers(2), 1, Counted(x))
+    assert sizes == [6400, 1000]
 
 
 def test_weights_are_saved_once() -> None:

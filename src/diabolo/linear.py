@@ -34,10 +34,10 @@ from diabolo.schema import Schema
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-SIZE = 8192  # rows per batch
+SIZE, FEWEST = 8192, 64  # rows per batch, and where these would be more than CELLS values
 WIDE = 1024  # features from which a covariance matrix costs more than walking over the rows again
 FEW = 2048  # rows whose products with one another cost less than walking over them again
-CELLS = 2**24  # values looked at for the scales of the residuals
+CELLS = 2**24  # values of a batch, and values looked at for the scales of the residuals
 PASSES = 8  # walks over the rows that the leading eigenvectors of a wide covariance take
 SPARE = 16  # vectors more than asked for in these walks, so that the last ones asked for converge
 LEAST = 0.05  # of the spread of numbers, that conditions are taken to leave
@@ -103,26 +103,27 @@ def solve(autoencoder: Autoencoder, batches: Batches) -> None:
     explain every row alike. Codes that the data do not need stay 0. Raises InvalidData without rows.
     """
     autoencoder.eval()
-    rows = Residuals(autoencoder, batches)
     there: nn.Linear = autoencoder.encoder.layers[-1]  # type: ignore[assignment, index]
     back: nn.Linear = autoencoder.decoder.layers[0]  # type: ignore[assignment, index]
+    size = max(FEWEST, min(SIZE, -(-CELLS // back.out_features)))
+    rows = Residuals(autoencoder, batches, size)
     variance, axes = rows.components(min(there.out_features, rows.width - 1))
     kept = variance > NEGLIGIBLE * variance.sum()
     first: nn.Module = autoencoder.encoder.layers[0]  # type: ignore[assignment, index]
     rest = first.told if isinstance(first, Rest) else None
     encode, decode = axes[:, kept] * variance[kept].rsqrt(), axes[:, kept] * variance[kept].sqrt()
     _write((rest, there, back), rows.trend, encode, decode)
-    _solve_likelihood(autoencoder, batches)
+    _solve_likelihood(autoencoder, batches, size)
 
 
 class Residuals:
-    """The features of rows less what the conditions explain of them, in double precision.
+    """The features of rows less what the conditions explain of them, in double precision, ``size`` rows at a time.
 
     ``trend`` (1 + given, width) holds the coefficients of [1, given]; without conditions it is the mean.
     """
 
-    def __init__(self, autoencoder: Autoencoder, batches: Batches) -> None:
-        self.autoencoder, self.batches = autoencoder, batches
+    def __init__(self, autoencoder: Autoencoder, batches: Batches, size: int) -> None:
+        self.autoencoder, self.batches, self.size = autoencoder, batches, size
         self.encoder: Encoder = autoencoder.encoder  # type: ignore[assignment]
         self.count, self.moments = self._add_up()
         design = 1 + self.encoder.given
@@ -192,7 +193,7 @@ class Residuals:
 
     def _walk(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """[1, given], features and weight (as a column) of each batch."""
-        for batch in self.batches.ordered(SIZE):
+        for batch in self.batches.ordered(self.size):
             x, given = self.autoencoder.apart(batch.x, batch.given)
             features = self.encoder.features.filled(x).flatten(1).double()
             ones = features.new_ones(len(features), 1)
@@ -275,16 +276,16 @@ def _write(
     back.bias.copy_(trend[0].float())
 
 
-def _solve_likelihood(autoencoder: Autoencoder, batches: Batches) -> None:
-    """Set the scales from a seeded draw of rows, of 2^24 values at the most."""
+def _solve_likelihood(autoencoder: Autoencoder, batches: Batches, size: int) -> None:
+    """Set the scales from a seeded draw of rows, for which the decoder gives some 2^24 numbers."""
     outputs, rows, weights, left = [], [], [], CELLS
-    for batch in batches.shuffled(SIZE, 0, 0):
+    for batch in batches.shuffled(size, 0, 0):
         batch = batch if batch.weight is None else batch[batch.weight > 0]
         x, given = autoencoder.apart(batch.x, batch.given)
         outputs.append(autoencoder(x, given).output)
         rows.append(x)
         weights.append(batch.weights)
-        left -= batch.x.numel()
+        left -= outputs[-1].numel()
         if left <= 0:
             break
     autoencoder.likelihood.solve(*map(torch.cat, (outputs, rows, weights)))  # type: ignore[operator]
