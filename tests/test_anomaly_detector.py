@@ -187,6 +187,15 @@ def test_nearest_normal_rows(fitted: AnomalyDetector) -> None:
 # -- contaminated rows -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("bound", "places"), [("VALUES", 48), ("KEPT", 96)])
+def test_categories_are_as_wide_as_their_kinds(monkeypatch: pytest.MonkeyPatch, bound: str, places: int) -> None:
+    """What is kept of wide rows is bounded by what the network sees of them, not by their columns."""
+    monkeypatch.setattr(anomaly_detector, bound, 2000)
+    kinds = pa.array([str(row % 20) for row in range(600)])
+    detector = linear().fit(pa.table({"kind": kinds, "size": plane(600)[:, 0]}))
+    assert len(detector.neighbours_.places) <= places and detector.neighbours_.places.shape[1] > 20
+
+
 def test_contaminated_rows_are_found_left_out_and_named(tmp_path: Path) -> None:
     rows = np.vstack([plane(475), 1.5 * strange(25)])
     told = np.repeat([0, 1], [475, 25])

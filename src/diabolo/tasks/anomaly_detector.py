@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -30,9 +29,10 @@ from diabolo.tasks.tensors import group
 from diabolo.thresholds import Conformal, Threshold
 from diabolo.trainer import Trainer
 from diabolo.variants import Variant
+from diabolo.variants.variant import cells
 
-CLUSTERED, VALUES = 20_000, 20_000_000  # training rows, and values, that the neighbours are found among
-KEPT = 4_000_000  # values of the places that are kept; of wide rows there are fewer places
+CLUSTERED, VALUES = 20_000, 20_000_000  # training rows, and features, that the neighbours are found among
+KEPT = 4_000_000  # features of the places that are kept; of wide rows there are fewer places
 PLACED = ("kept", "places", "scale", "trend")  # what the neighbours are kept by; the last where columns are given
 CALIBRATION = 20_000  # held-out rows that evidence and p-values are learned from
 FOLDS = 10  # of the held-out rows, each scored by evidence learned from the others
@@ -291,7 +291,7 @@ class AnomalyDetector(OutlierMixin, Task):
     def _placed(self, train: Batches) -> Neighbours:
         """Where normal rows are, found among a bounded sample; fewer places hold no place for rare strange rows."""
         schema = self.preparation_.schema_
-        values = math.prod(schema.shape)
+        values = cells(schema)
         some = drawn(train, max(2, min(CLUSTERED, VALUES // values)), self.seed_)
         count = -(-self.neighbours // 4) if self.training == "contaminated" else self.neighbours
         count = min(count, max(GROUPS, KEPT // values))
