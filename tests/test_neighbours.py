@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from diabolo import batches
 from diabolo.checks import MIXED
 from diabolo.neighbours import FAR, GROUPS, NEAREST, Neighbours, centres
 from diabolo.schema import numbers
@@ -110,6 +111,16 @@ def test_nearest_places_come_nearest_first() -> None:
     apart = torch.cdist(x, near.places) / near.scale
     assert torch.equal(near.nearest(x, 4), apart.sort(1).indices[:, :4])
     assert near.nearest(x, 500).shape == (5, len(near.places))
+
+
+def test_distances_of_many_rows_are_held_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    near, x = at(normal(80)), normal(10_000, seed=1)
+    whole = near._squares(*near.seen(x)).argsort(1)[:, :3]
+    sizes: list[int] = []
+    squares = near._squares
+    monkeypatch.setattr(near, "_squares", lambda places, there: sizes.append(len(places)) or squares(places, there))
+    assert torch.equal(near.nearest(x, 3), whole)
+    assert max(sizes) <= batches.BLOCK
 
 
 def test_terms_name_the_values_that_are_far() -> None:

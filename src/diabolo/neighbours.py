@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
+from diabolo.batches import in_blocks
 from diabolo.linear import Trend
 from diabolo.networks import Features, Given
 from diabolo.pixels import Cells
@@ -95,7 +96,8 @@ class Neighbours:
 
     def nearest(self, x: Float[Tensor, "n columns *grid"], count: int) -> Int[Tensor, "n count"]:
         """Which places are nearest, nearest first."""
-        return self._squares(*self.seen(x)).topk(min(count, len(self.kept)), 1, largest=False).indices
+        count = min(count, len(self.kept))
+        return in_blocks(x, lambda rows: self._squares(*self.seen(rows)).topk(count, 1, largest=False).indices)
 
     def terms(self, x: Float[Tensor, "n columns *grid"]) -> Float[Tensor, "n columns *grid"]:
         """What each value adds to the squared distance from the nearest places."""
