@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from diabolo import Synthesizer, Trainer, load
+from diabolo import Synthesizer, Trainer, artifact, load
 from diabolo.checks import tasks
 from diabolo.checks.tasks import Subject, made_up
-from diabolo.errors import InvalidParameter, LawBroken
+from diabolo.errors import InvalidArtifact, InvalidParameter, LawBroken
 from diabolo.priors import Autoregressive
 from diabolo.schema import numbers
 from diabolo.tasks.conditions import nameless
@@ -282,6 +282,17 @@ def test_rows_that_depend_on_how_many_there_are_break_a_law() -> None:
 
 
 WEIGHED = (np.arange(900) < 450) * 8.0 + 1.0
+
+
+def test_letters_of_a_file_are_compared_before_they_take_memory(tmp_path: Path) -> None:
+    path = tmp_path / "m.diabolo"
+    synthesizer = Synthesizer(FSQ(latent=1, hidden=()), trainer=Trainer(epochs=1), random_state=0)
+    synthesizer.fit(np.random.default_rng(0).normal(size=(60, 2))).save(path)
+    manifest, tensors = artifact.read(path)
+    manifest["task"]["variant"]["levels"] = 10**12
+    artifact.write(path, manifest, tensors)
+    with pytest.raises(InvalidArtifact, match="not those of the variant"):
+        load(path)
 
 
 @pytest.mark.parametrize("prior", ["Linear", "VQVAE"])

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from diabolo.errors import InvalidArtifact
+from diabolo.priors import Autoregressive
 from diabolo.schema import numbers
-from diabolo.tasks.tensors import alike, group, rebuilt
+from diabolo.tasks.tensors import alike, filled, group, rebuilt
 from diabolo.variants import Linear
 
 
@@ -22,6 +23,18 @@ def test_weights_are_put_back_and_others_refused() -> None:
     assert all(torch.equal(one, other) for one, other in zip(made.parameters(), again.parameters(), strict=True))
     with pytest.raises(InvalidArtifact, match="not those of the variant"):
         rebuilt(Linear(latent=1), numbers(4), made.state_dict())
+
+
+def test_nothing_takes_memory_that_the_weights_do_not_have() -> None:
+    made: list[Autoregressive] = []
+
+    def build() -> Autoregressive:
+        made.append(Autoregressive([10**9]))
+        return made[-1]
+
+    with pytest.raises(InvalidArtifact, match="not those of the variant"):
+        filled(build, Autoregressive([4]).state_dict())
+    assert [each.possible.is_meta for each in made] == [True]
 
 
 def test_gaps_are_alike_at_the_same_places_only() -> None:

@@ -24,7 +24,7 @@ from diabolo.tasks.conditions import Conditions, all_told, nameless, told
 from diabolo.tasks.measures import learned, told_apart, within
 from diabolo.tasks.mixture import Mixture, fewest
 from diabolo.tasks.task import TRIALS, Task
-from diabolo.tasks.tensors import group
+from diabolo.tasks.tensors import filled, group
 from diabolo.variants import Variant
 
 LEARNED = 20_000  # training rows whose codes the prior is fitted to
@@ -305,9 +305,8 @@ class Synthesizer(Task):
         if self.prior == "own":
             self.prior_ = None
         elif isinstance(bottleneck, Discrete):
-            with seeded(0):
-                self.prior_ = Autoregressive(bottleneck.letters, places(self.autoencoder_)).eval()
-            self.prior_.load_state_dict(prior)
+            letters, grid = bottleneck.letters, places(self.autoencoder_)
+            self.prior_ = filled(lambda: Autoregressive(letters, grid), prior)
         else:
             width = self._codes(self.probe_[:1]).shape[1] + Given(schema).width
             self.prior_ = Mixture.restored(prior, width)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diabolo.autoencoder import Autoencoder
 from diabolo.errors import InvalidArtifact
 from diabolo.randomness import seeded
 from diabolo.schema import Schema
 from diabolo.variants import Variant
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def group(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -24,15 +27,20 @@ def group(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def rebuilt(variant: Variant, schema: Schema, weights: Mapping[str, Tensor]) -> Autoencoder:
-    """The autoencoder with its weights; built without memory first, since a hostile file may ask for any size."""
+    """The autoencoder with its weights."""
+    return filled(lambda: variant.build(schema), weights)
+
+
+def filled(build: Callable[[], M], weights: Mapping[str, Tensor]) -> M:
+    """What ``build`` makes, with its weights; made without memory first, since a hostile file may ask for any size."""
     with torch.device("meta"):
-        expected = {name: tuple(each.shape) for name, each in variant.build(schema).state_dict().items()}
+        expected = {name: tuple(each.shape) for name, each in build().state_dict().items()}
     if expected != {name: tuple(each.shape) for name, each in weights.items()}:
         raise InvalidArtifact("The weights in the file are not those of the variant it names.")
     with seeded(0):
-        autoencoder = variant.build(schema)
-    autoencoder.load_state_dict(weights)
-    return autoencoder.eval()
+        module = build()
+    module.load_state_dict(weights)
+    return module.eval()
 
 
 def alike(one: Tensor, other: Tensor) -> bool:
