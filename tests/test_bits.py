@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import math
+import tracemalloc
 import zlib
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from scipy.stats import norm
 from diabolo import Embedder, Trainer
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.evaluate import compression
+from diabolo.evaluate.bits import WIDTHS, _by_row
 from diabolo.preparation import Preparation
 from diabolo.randomness import seeded
 from diabolo.variants import VAE
@@ -108,6 +110,17 @@ def test_others_are_as_large_as_they_say(normal: np.ndarray) -> None:
     )
     assert found.ratio == found.raw / found.bits
     assert compression(dull(normal), normal, precision=0.01, samples=1).raw == 16
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 2, 4), (0,), (2, 0)])
+def test_bytes_go_row_by_row_without_an_object_for_each_value(shape: tuple[int, ...]) -> None:
+    columns = [np.arange(math.prod(shape)).reshape(shape).astype(kind) for _, kind in WIDTHS]
+    assert _by_row(columns) == b"".join(each[row].tobytes() for row in range(shape[0]) for each in columns)
+    many = [np.arange(100_000, dtype=np.uint8)] * 2
+    tracemalloc.start()
+    _by_row(many)
+    assert tracemalloc.get_traced_memory()[1] < 10 * sum(each.nbytes for each in many)
+    tracemalloc.stop()
 
 
 def test_a_model_that_learned_needs_fewer_bits() -> None:

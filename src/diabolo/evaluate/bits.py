@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -150,7 +150,7 @@ def _within(
 def _sizes(whole: np.ndarray) -> list[int]:
     """The bits of whole numbers as they are, by zlib and by lzma."""
     columns = [_narrow(each) for each in np.moveaxis(whole, 1, 0)]
-    orders = [b"".join(each.tobytes() for each in columns), b"".join(_by_row(columns))]
+    orders = [b"".join(each.tobytes() for each in columns), _by_row(columns)]
     coders: list[Callable[[bytes], bytes]] = [
         lambda each: zlib.compress(each, 9),
         lambda each: lzma.compress(each, preset=9),
@@ -165,5 +165,7 @@ def _narrow(values: np.ndarray) -> np.ndarray:
     return values.astype(kind)
 
 
-def _by_row(columns: list[np.ndarray]) -> Iterator[bytes]:
-    return (each[row].tobytes() for row in range(len(columns[0])) for each in columns)
+def _by_row(columns: list[np.ndarray]) -> bytes:
+    """The bytes of the columns, row after row."""
+    flat = (np.ascontiguousarray(each).reshape(len(each), math.prod(each.shape[1:])) for each in columns)
+    return np.concatenate([each.view(np.uint8) for each in flat], 1).tobytes()
