@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 
 from diabolo import AnomalyDetector, Embedder, Trainer, plots
 from diabolo.errors import InvalidData, InvalidParameter, MissingExtra
+from diabolo.plots import maps
 from diabolo.plots.canvas import mosaic
 from diabolo.plots.view import View
 from diabolo.preparation import Preparation
@@ -233,6 +234,23 @@ def test_maps_are_coloured_by_anything(labels: Any, told: list[str] | None) -> N
     places = [each.get_offsets() for each in figure.axes[0].collections]
     assert sum(len(np.ma.compressed(each)) // 2 for each in places) == 60
     assert len(rendered(figure)) > 800
+
+
+class Compared(str):
+    """A name that counts how often it is compared."""
+
+    __hash__ = str.__hash__
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_labels_are_counted_in_one_pass() -> None:
+    labels = np.array([Compared(each) for each in range(2000)], dtype=object)
+    maps._kinds(Figure().subplots(), np.random.default_rng(0).normal(size=(2000, 2)), labels, {})
+    assert Compared.times < 100 * 2000
 
 
 def test_two_numbers_lie_where_they_say_and_more_at_their_components() -> None:

@@ -408,6 +408,22 @@ def test_colours_of_kinds() -> None:
     assert Colouring.of([2, 10, 1]).names == ["1", "2", "10"]
 
 
+class Compared(str):
+    """A name that counts how often it is compared."""
+
+    __hash__ = str.__hash__
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_kinds_are_counted_in_one_pass() -> None:
+    Colouring.of([Compared(each) for each in range(2000)])
+    assert Compared.times < 20 * 2000
+
+
 def test_a_map_draws_every_point_once() -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(size=(257, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -114,7 +115,7 @@ def _scale(labels: np.ndarray) -> np.ndarray | None:
 
 def _kinds(axes: Axes, places: np.ndarray, labels: np.ndarray, style: dict[str, Any]) -> None:
     there = [each for each in labels if each is not None and each == each]
-    counts = {each: there.count(each) for each in set(there)}
+    counts = Counter(there)
     kinds = sorted(sorted(counts, key=lambda each: (-counts[each], str(each)))[:KINDS], key=_order)
     known = np.array([each in kinds for each in labels], dtype=bool)
     if not known.all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -178,7 +179,7 @@ def _labelled(found: Encoded) -> Section:
     """How well codes tell labels that somebody gave, and how well those of PCA do."""
     values = found.seen.sample.table[found.seen.labels].to_pylist()
     there = [each for each in values if each is not None and each == each]
-    counts = {each: there.count(each) for each in set(there)}
+    counts = Counter(there)
     usable = np.array([counts.get(each, 0) >= FEWEST for each in values])
     labels = [each for each, good in zip(values, usable, strict=True) if good]
     told = paragraph(
@@ -198,7 +199,7 @@ def _told(found: Encoded, labels: Sequence[object], usable: np.ndarray) -> Marku
         )
     words = {"knn_accuracy": "by the 5 nearest codes", "linear_probe_accuracy": "by a linear model of the codes"}
     listed = [_figure(words[key], deep[key], linear[key]) for key in words]
-    usual = max(labels.count(each) for each in set(labels)) / len(labels)
+    usual = max(Counter(labels).values()) / len(labels)
     left_out = len(usable) - int(usable.sum())
     note = f"Always naming the most frequent label is right in {percent(usual)}. "
     note += f"{count(left_out, 'row')} with a missing or rare label were left out." if left_out else ""

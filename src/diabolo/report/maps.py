@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,7 +109,7 @@ class Colouring:
         plain = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in there)
         if plain and len(set(there)) > COLOURS:
             return cls._banded(np.array([np.nan if each is None else each for each in values], dtype=np.float64))
-        counts = {each: there.count(each) for each in set(there)}
+        counts = Counter(there)
         kept = sorted(counts, key=lambda each: (-counts[each], str(each)))[:COLOURS]
         kept = sorted(kept) if plain else kept
         places = {each: place for place, each in enumerate(kept)}
