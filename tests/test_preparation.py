@@ -791,6 +791,20 @@ def test_columns_are_left_out_on_request(rng: np.random.Generator) -> None:
         Preparation(ignore=("lable",)).fit(rows)
 
 
+def test_names_are_looked_up_at_once() -> None:
+    compared: list[object] = []
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return str.__eq__(self, other)
+
+    Preparation(likelihoods={"*": "Normal"})._chosen([Name(each) for each in range(300)])
+    assert len(compared) < 20 * 300
+
+
 class TestLattices:
     @pytest.mark.parametrize(
         ("values", "step"),

@@ -213,7 +213,8 @@ class Preparation(Params):
         everywhere = (*names, *beside)
         asked = (("likelihoods", chosen, names), ("ignore", self.ignore, everywhere), ("given", self.given, everywhere))
         for parameter, named, known in asked:
-            if unknown := [name for name in named if name not in known]:
+            there = frozenset(known)
+            if unknown := [name for name in named if name not in there]:
                 raise InvalidParameter(
                     f"{parameter} names the column {unknown[0]!r}.{suggestion(unknown[0], known)} The columns are "
                     f"{_some(known)}."
