@@ -75,6 +75,13 @@ def test_without_neighbours_and_without_reasons() -> None:
     assert reasons(detector, made_up(2, seed=1), nearest=0)[0].nearest == ()
 
 
+def test_neighbours_that_nobody_asks_for_are_not_looked_for(
+    detector: AnomalyDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AnomalyDetector, "nearest", lambda *_: pytest.fail("looked for"))
+    assert reasons(detector, made_up(2, seed=1), nearest=0)[0].nearest == ()
+
+
 def test_arrays_and_columns_set_aside() -> None:
     block = np.random.default_rng(0).normal(size=(200, 3))
     block[:, 1] = np.nan
