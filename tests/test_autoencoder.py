@@ -114,6 +114,17 @@ def test_importance_weighted_costs_add_up_to_the_bound(k: int, given: Tensor | N
     assert torch.equal(trip.errors.sum(1), trip.nll) and trip.code.z.shape == (3, 1)
 
 
+def test_under_several_draws_a_row_keeps_a_code_of_its_own() -> None:
+    """Code and output are those of the first draw, whatever the other rows are."""
+    autoencoder, trips = built(uncertain, bound=Bound(4)).train(), []
+    for others in (0.0, 9.0):
+        with seeded(3):
+            trips.append(autoencoder(torch.cat((torch.full((2, 3), others), ROWS[:1]))))
+    first, again = trips
+    assert torch.equal(first.code.z[2], again.code.z[2]) and torch.equal(first.output[2], again.output[2])
+    assert not torch.equal(first.code.z[0], again.code.z[0])
+
+
 class Halved(Penalty):
     """Half of what a row costs."""
 

@@ -61,6 +61,12 @@ def test_drawn_rows_stand_for_all_by_weight() -> None:
     assert parts[0].weight[:30].mean() == pytest.approx(float(parts[0].weight[30:].mean()), rel=0.2)  # in no order
 
 
+def test_heavy_rows_come_in_no_order() -> None:
+    rows = numbered(100, torch.where(torch.arange(100) < 10, 1e6, 1.0))
+    heavy = torch.stack([drawn(rows, 20, seed).x[:, 0] < 10 for seed in range(100)]).float()
+    assert (heavy.sum(1) == 10).all() and heavy[:, :10].sum(1).mean() == pytest.approx(5, abs=0.5)
+
+
 def test_rows_of_no_weight_are_never_drawn() -> None:
     batch = drawn(numbered(100, (torch.arange(100) % 2).float()), 20, seed=0)
     assert (batch.x % 2 == 1).all()

@@ -47,6 +47,10 @@ def test_equal_weights_of_any_size_change_nothing() -> None:
         np.testing.assert_allclose(Sample.of(scores, np.full(100, weight)).mass, 1.0)
 
 
+def test_rows_of_next_to_no_weight_count_as_none() -> None:
+    assert Sample.of([1.0, 2.0, 3.0], [1.0, 1e-8, 1e-10]).values.tolist() == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("level", [0.0, 0.1, 0.5, 0.9, 0.99, 1.0])
 @pytest.mark.parametrize("size", [1, 2, 10, 101])
 def test_quantile_is_that_of_numpy(level: float, size: int) -> None:

@@ -201,6 +201,15 @@ def test_wide_rows_come_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> Non
     assert sizes == [6400, 1000]
 
 
+def test_rows_of_no_weight_take_no_place_in_the_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = factors(400, 10, noise=0.2), (torch.arange(400) % 20 == 0).float()
+    expected = solved(numbers(10), 3, Rows(x[weight > 0]))
+    monkeypatch.setattr(linear, "SIZE", 40)
+    monkeypatch.setattr(linear, "CELLS", 200)
+    found = solved(numbers(10), 3, Rows(x, weight))
+    torch.testing.assert_close(found.likelihood(x[:1]).stddev, expected.likelihood(x[:1]).stddev, rtol=1e-3, atol=0)
+
+
 def test_weights_are_saved_once() -> None:
     autoencoder = build(numbers(5), 2)
     assert sorted(autoencoder.state_dict()) == [

@@ -75,6 +75,13 @@ def test_few_codes_make_few_clusters() -> None:
         assert len(find(Batch(z[:2]), 5, seed=0).weights) == 1
 
 
+def test_no_direction_is_narrower_than_a_hundredth_of_the_deviation_of_the_codes() -> None:
+    z = torch.tensor([[0.0, 0.0], [6.0, 8.0]])
+    for find in (Mixture.of_gaussians, Mixture.of_means):
+        spread = find(Batch(z.repeat(5, 1)), 2, seed=0).factors.diagonal(dim1=1, dim2=2)
+        assert spread.flatten().tolist() == pytest.approx([0.01 * 12.5**0.5] * 4, rel=1e-3)
+
+
 def test_state_is_everything_and_is_checked() -> None:
     mixture = Mixture.of_gaussians(Batch(groups()), 3, seed=0)
     again = Mixture.restored(mixture.state(), 2)

@@ -106,6 +106,11 @@ def test_centres_do_not_depend_on_the_order_of_the_rows() -> None:
     assert len(centres(np.ones((50, 2), np.float32), np.ones(50), 40, 1)) == 1
 
 
+def test_a_centre_is_the_mean_by_weight() -> None:
+    points, weight = normal(50).numpy(), np.arange(50.0)
+    assert centres(points, weight, 1, 0)[0] == pytest.approx(np.average(points, 0, weight), abs=1e-5)
+
+
 def test_nearest_places_come_nearest_first() -> None:
     near, x = at(normal(100)), normal(5, seed=1)
     apart = torch.cdist(x, near.places) / near.scale

@@ -70,6 +70,13 @@ def test_cells_leave_out_missing_pixels() -> None:
     assert torch.allclose(made[seen], torch.ones(int(seen.sum())))
 
 
+def test_a_cell_with_less_than_a_quarter_of_its_weight_is_missing() -> None:
+    """The four pixels in the middle of a cell bear 9/64 of its weight each."""
+    there = torch.zeros(2, 1, 32, 32, dtype=torch.bool)
+    there[0, 0, 8, 8] = there[1, 0, 8, 8:10] = True
+    assert Cells((32, 32))(torch.ones(2, 1, 32, 32), there)[1][:, 0, 4, 4].tolist() == [False, True]
+
+
 def test_what_cells_add_goes_back_to_the_pixels_that_are_there() -> None:
     cells, there = Cells((40, 33)), torch.rand(4, 2, 40, 33, generator=torch.Generator().manual_seed(0)) < 0.7
     parts = noise(4, 2, *cells.grid).square()

@@ -601,6 +601,17 @@ def test_the_order_depends_on_seed_and_epoch_alone(file: Path) -> None:
     assert set(lengths[:-1]) == {256}
 
 
+def test_half_of_a_full_buffer_waits_for_later_rows(file: Path) -> None:
+    """Of two pieces a half leaves, and the other half among the rows of a third."""
+    pq.write_table(open_source(file).table().slice(0, 18_000), file, row_group_size=1500)
+    source = open_source(file)
+    preparation = Preparation().fit(source)
+    stream = Streamed(source, preparation)
+    stream._buffer = 3000
+    pieces = np.array(numbers(stream.shuffled(250, 0, 0), preparation)) // 1500
+    assert [len(set(pieces[start : start + 1500])) for start in (0, 1500)] == [2, 3]
+
+
 def test_streams_are_batches_and_count_text_files(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "1.5,2\n3,4\n" * 50)
     source = open_source(tmp_path / "t.csv")

@@ -91,6 +91,15 @@ def test_ahead_stops_after_the_item_in_hand() -> None:
     assert closed.is_set()
 
 
+def test_ahead_closes_what_others_still_hold() -> None:
+    source = Counted(100)
+    held = source()
+    items = stream.ahead(held)
+    next(items)
+    items.close()
+    assert source.closed and next(held, None) is None
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(0, 65_536), (30, 65_536), (64, 32_768), (10_000, 209), (10**8, 1)])
 def test_blocks_hold_a_bounded_number_of_values(columns: int, rows: int) -> None:
     assert stream.block_rows(pa.schema([("x", pa.fixed_shape_tensor(pa.float32(), (columns,)))])) == rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import os
@@ -135,6 +136,14 @@ def test_text_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="Leave that column out"), open_sink(tmp_path / "t.csv") as sink:
         sink.write(pa.table({"s": words}))
     assert not list(tmp_path.iterdir())
+
+
+def test_later_rows_take_the_types_of_the_first(tmp_path: Path) -> None:
+    day = pa.array([dt.date(2024, 2, 29)])
+    with open_sink(tmp_path / "t.csv") as sink:
+        for each in (day.cast(pa.timestamp("s")), day):
+            sink.write(pa.table({"day": each}))
+    assert (tmp_path / "t.csv").read_text() == "day\n" + 2 * "2024-02-29 00:00:00\n"
 
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
