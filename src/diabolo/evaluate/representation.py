@@ -98,6 +98,12 @@ def copying(
     ``train``: 0.5 where nothing was copied. ``distance_to_training`` and ``distance_to_others`` are the mean distances
     to the nearest row of each, over the columns as ``task`` prepares them, in standard deviations. A share near 0.5
     finds no copies; it proves no privacy. Raises InvalidData for fewer than 2 rows.
+
+    >>> from diabolo import Synthesizer
+    >>> rows = np.random.default_rng(0).normal(size=(200, 3))
+    >>> synthesizer = Synthesizer("Linear", random_state=0).fit(rows[:100])
+    >>> copying(synthesizer, rows[:50], rows[:100], rows[100:])["closer_to_training"].value  # copies, all of them
+    1.0
     """
     from sklearn.neighbors import NearestNeighbors
 

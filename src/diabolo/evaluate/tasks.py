@@ -20,6 +20,10 @@ def read(task: Task) -> list[str]:
     """The columns of what ``task.run`` says that are compared with labels.
 
     Raises InvalidParameter for a task whose answers labels have no say in.
+
+    >>> from diabolo import AnomalyDetector, Clusterer
+    >>> read(AnomalyDetector()), read(Clusterer())
+    (['anomaly_score', 'anomaly'], ['cluster'])
     """
     return _compared(task)[0]
 
@@ -28,6 +32,10 @@ def judged(task: Task, labels: Any, *told: Any) -> dict[str, Estimate]:
     """The figures that suit a task: those of ``detection``, ``clustering`` or ``embedding``.
 
     ``told`` are the columns that ``read`` names.
+
+    >>> from diabolo import Clusterer
+    >>> judged(Clusterer(), ["on", "on", "off", "off"], [1, 1, 0, 0])["accuracy"].value
+    1.0
     """
     return _compared(task)[1](labels, *told)
 

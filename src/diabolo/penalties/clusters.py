@@ -20,6 +20,15 @@ class Clusters(Penalty):
     ``q_ik`` is proportional to ``1 / (1 + |z_i - c_k|^2)``, and the target ``p_ik`` to ``q_ik^2 / sum_i q_ik``: surer,
     and fair to small clusters. The sum is over the batch, the target is not learned from; the ``centres`` (clusters,
     latent) are.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Vanilla
+    >>> autoencoder, penalty = Vanilla(latent=1).build(numbers(2)), Clusters(3, latent=1, weight=2.0)
+    >>> trip = autoencoder(torch.randn(6, 2))
+    >>> log_q = membership(trip.code.z, penalty.centres)
+    >>> apart = nn.functional.kl_div(log_q, target(log_q), reduction="none").sum(1)
+    >>> torch.allclose(penalty(autoencoder, trip), 2 * apart, atol=1e-5)
+    True
     """
 
     name = "clustering"

@@ -27,6 +27,13 @@ class L1(Penalty):
     """The size of the code: ``weight * sum_j |z_j|``, in nats per row (n,).
 
     It is -log of a Laplace prior with scale 1 / weight, up to a constant (Ng, 2011, "Sparse autoencoder").
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Sparse
+    >>> autoencoder = Sparse().build(numbers(3))
+    >>> trip = autoencoder(torch.randn(5, 3))
+    >>> torch.allclose(L1(0.5)(autoencoder, trip), 0.5 * trip.code.z.abs().sum(1))
+    True
     """
 
     name = "l1"
@@ -45,6 +52,15 @@ class Sparsity(Penalty):
     ``weight * sum_j KL(Bernoulli(rate) || Bernoulli(r_j))`` with ``r_j`` the mean of ``z_j`` over the batch. A row's
     price (n,), in nats, is its share: the tangent of that KL at the batch's rate, taken at the row's own code. The
     mean of the shares and its gradient are those of the KL.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Sparse
+    >>> autoencoder = Sparse(by="kl").build(numbers(3))
+    >>> trip = autoencoder(torch.randn(50, 3))
+    >>> r = trip.code.z.mean(0)
+    >>> divergence = (0.1 * (0.1 / r).log() + 0.9 * (0.9 / (1 - r)).log()).sum()
+    >>> torch.allclose(Sparsity(1.0, rate=0.1)(autoencoder, trip).mean(), divergence, rtol=1e-3)
+    True
     """
 
     name = "sparsity"
@@ -72,6 +88,13 @@ class Contractive(Penalty):
     The squared Frobenius norm of the Jacobian of the code by the numbers the encoder reads, exact for codes of up to
     16 numbers, else estimated without bias from random directions v with ``E[v v'] = 1``:
     ``|J|^2 = E |v' J|^2`` (Hutchinson, 1989). Runs the encoder a second time, without the noise of a random code.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Linear
+    >>> autoencoder = Linear(latent=2).build(numbers(4))
+    >>> price = Contractive(0.5)(autoencoder, autoencoder(torch.zeros(1, 4)))
+    >>> torch.allclose(price, 0.5 * autoencoder.encoder.layers[0].weight.square().sum())
+    True
     """
 
     name = "contractive"
@@ -100,6 +123,13 @@ class Information(Penalty):
     expectations over the batch, summed over heads and places. A row's price (n,), in nats, is its share
     ``-weight * KL(q || E q)``; the mean of the shares and its gradient are those of the cost. Raises InvalidParameter
     for another bottleneck than LookupFree.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import LFQ
+    >>> autoencoder = LFQ(latent=3).build(numbers(3))
+    >>> alike, apart = (autoencoder(x) for x in (torch.ones(9, 3), torch.randn(9, 3)))
+    >>> [bool(Information(1.0)(autoencoder, trip).mean() < -1e-4) for trip in (alike, apart)]
+    [False, True]
     """
 
     name = "information"

@@ -24,6 +24,12 @@ class TotalCorrelation(Penalty):
     its own code. The paper's minibatch weights add ``(latent - 1) * log(rows of the data)``, a constant without
     gradient, which is left out so that independent codes cost nothing. Raises InvalidParameter if the bottleneck has
     no posterior.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import VAE
+    >>> autoencoder = VAE(latent=1).build(numbers(3))  # one number alone depends on none
+    >>> bool(TotalCorrelation(1.0)(autoencoder, autoencoder(torch.randn(9, 3))).abs().max() < 1e-5)
+    True
     """
 
     name = "total_correlation"
@@ -63,6 +69,15 @@ class Covariance(Penalty):
     them, ``Cov(mean) + E diag(scale^2)`` (DIP-VAE-II). A row's price (n,), in nats, is its share: the tangent of that
     sum at the batch's covariance, taken at the row's own part of it. The mean of the shares and its gradient are those
     of the sum. Raises InvalidParameter if the bottleneck has no posterior.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import VAE
+    >>> autoencoder = VAE(latent=2).build(numbers(3))
+    >>> trip = autoencoder(torch.randn(50, 3))
+    >>> away = (trip.code.posterior.mean.T.cov(correction=0) - torch.eye(2)).square()
+    >>> price = Covariance(0.5, diagonal=10.0)(autoencoder, trip).mean()
+    >>> torch.allclose(price, 0.5 * (away.sum() + 9 * away.trace()), rtol=1e-3)
+    True
     """
 
     name = "covariance"
@@ -91,6 +106,14 @@ class MeanDiscrepancy(Penalty):
     where both are of one kind, so that equal distributions cost 0 on average. ``kernel="imq"`` is
     ``sum_s s C / (s C + d^2) / 7`` for seven s from 0.1 to 10, ``"gaussian"`` is ``exp(-d^2 / C)``; C = 2 * latent,
     the mean squared distance of two draws.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Vanilla
+    >>> autoencoder = Vanilla(latent=2).build(numbers(4))
+    >>> trip = autoencoder(torch.zeros(500, 4))  # codes that are all 0
+    >>> price = MeanDiscrepancy(1.0, kernel="gaussian")(autoencoder, trip).mean()
+    >>> bool((price - (1 - 2 * 2 / 3 + 1 / 2)).abs() < 0.1)
+    True
     """
 
     name = "discrepancy"

@@ -45,6 +45,13 @@ class Contrast(Penalty):
     is its share, whose mean over the batch and its gradient are those of the whole. ``pairs`` times the price of
     ``"infonce"`` is added, on numbers of its own. Held-out rows, seen as they are, are compared with a corruption.
     Raises InvalidParameter without a corruption.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Contrastive
+    >>> autoencoder = Contrastive(latent=2).build(numbers(3))
+    >>> price = Contrast(latent=2)(autoencoder, autoencoder(torch.zeros(4, 3)))  # 4 rows that nothing tells apart
+    >>> price.exp().round().tolist()
+    [7.0, 7.0, 7.0, 7.0]
     """
 
     name = "contrast"

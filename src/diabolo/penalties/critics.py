@@ -24,6 +24,14 @@ class Adversary(Penalty):
     One number per row (n,), in nats, and one optimiser: ``weight * softplus(-critic(z))`` sees the critic's weights
     detached, ``softplus(critic(z.detach())) + softplus(-critic(p))`` sees the codes detached, so that the sum gives
     encoder and critic exactly the gradients that two optimisers would give them.
+
+    >>> import torch
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Adversarial
+    >>> autoencoder, penalty = Adversarial(latent=2).build(numbers(3)), Adversary(latent=2, weight=0.5)
+    >>> _ = [nn.init.zeros_(each) for each in penalty.critic.parameters()]  # a critic that cannot tell
+    >>> torch.allclose(penalty(autoencoder, autoencoder(torch.zeros(4, 3))), 2.5 * F.softplus(torch.zeros(4)))
+    True
     """
 
     name = "adversary"
@@ -46,6 +54,14 @@ class Factors(Penalty):
     a second batch); where it tells them best, ``critic(z)`` is ``log q(z) - sum_j log q(z_j)``, the total correlation.
     One number per row (n,), in nats, and one optimiser: ``weight * critic(z)`` sees the critic's weights detached,
     ``softplus(-critic(z.detach())) + softplus(critic(permuted))`` sees the codes detached.
+
+    >>> import torch
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import FactorVAE
+    >>> autoencoder, penalty = FactorVAE(latent=2).build(numbers(3)), Factors(latent=2, weight=9.0)
+    >>> _ = [nn.init.zeros_(each) for each in penalty.critic.parameters()]  # a critic that finds no dependence
+    >>> torch.allclose(penalty(autoencoder, autoencoder(torch.zeros(4, 3))), 2 * F.softplus(torch.zeros(4)))
+    True
     """
 
     name = "factors"

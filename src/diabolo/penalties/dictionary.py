@@ -27,6 +27,14 @@ class AuxK(Penalty):
     unexplained. An atom is dead while the last ``patience`` training rows did not use it, and before its first use. The
     count (latent,) moves after the price is made, so a row's price does not depend on the other rows. Runs the encoder
     and the decoder a second time.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import TopKDictionary
+    >>> autoencoder, penalty = TopKDictionary(latent=8, k=1).build(numbers(3)), AuxK(latent=8, k=4)
+    >>> trip = autoencoder(torch.randn(5, 3))
+    >>> price = penalty(autoencoder, trip)  # from now on, the atoms in use are not dead
+    >>> torch.equal(penalty.quiet < penalty.patience, (trip.code.z != 0).any(0))
+    True
     """
 
     name = "auxiliary"
@@ -59,6 +67,13 @@ class Gate(Penalty):
     ``weight * sum_j relu(h_j) + nll(relu(h))``: few gates are open, and what is behind the open ones reconstructs the
     row. ``weight`` is a number or an ``Anneal``. In the paper the decoder is held fixed in it; here it learns from both
     reconstructions, by which more of a known dictionary is recovered. Runs the encoder and the decoder a second time.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import GatedDictionary
+    >>> autoencoder, x = GatedDictionary(latent=8).build(numbers(3)), torch.randn(5, 3)
+    >>> free, dear = (Gate(weight)(autoencoder, autoencoder(x)) for weight in (0.0, 2.0))
+    >>> torch.allclose(dear - free, 2 * autoencoder.encoder(x).relu().sum(1), atol=1e-5)
+    True
     """
 
     name = "gate"
@@ -79,6 +94,14 @@ class Prefixes(Penalty):
     the first atoms, and later ones cannot take their place. In the paper every prefix counts as much as the whole
     dictionary, ``weight = count``; but a dictionary too small for the features blends them ("hedging", Chanin, Dulka &
     Garriga-Alonso, 2025, arXiv:2505.11756), which a lower weight holds back. Runs the decoder ``count`` more times.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Matryoshka
+    >>> autoencoder, x = Matryoshka(latent=4, k=2).build(numbers(3)), torch.randn(5, 3)
+    >>> trip = autoencoder(x)
+    >>> first = autoencoder.decoder(trip.code.z * torch.tensor([1, 1, 0, 0]))
+    >>> torch.allclose(Prefixes(1)(autoencoder, trip), autoencoder.likelihood.errors(first, x).sum(1))
+    True
     """
 
     name = "prefixes"

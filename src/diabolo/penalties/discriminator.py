@@ -30,6 +30,14 @@ class Discriminator(Penalty):
     These are the gradients that the paper's three optimisers would see; the likelihood stays beside ``content``, since
     it is the score. A missing value is missing in all rows compared. Booleans and categories are judged by their best
     value, which has no slope: numbers and counts teach the decoder.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import VAEGAN
+    >>> autoencoder = VAEGAN(latent=2, weight=0.5).build(numbers(3))
+    >>> (penalty,) = autoencoder.penalties
+    >>> _ = [nn.init.zeros_(each) for each in penalty.parameters()]  # a critic that cannot tell
+    >>> torch.allclose(penalty(autoencoder, autoencoder(torch.zeros(4, 3))), (3 + 0.5 * 2) * F.softplus(torch.zeros(4)))
+    True
     """
 
     name = "discriminator"

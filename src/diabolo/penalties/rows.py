@@ -30,6 +30,9 @@ class Outliers(Penalty):
     columns: with ``by="values"`` the L1 norm, each value shrunk by ``weight``; with ``by="rows"`` the length of s
     times the square root of how many numbers the row has, its whole error shrunk. Only numbers have outliers; s is
     held fixed, as in the paper's alternation. Runs the autoencoder a second time.
+
+    >>> Outliers(1.0).split(torch.tensor([[0.5, 3.0]]), torch.tensor([[True, True]]))
+    (tensor([[0., 2.]]), tensor([2.]))
     """
 
     name = "outliers"
@@ -65,6 +68,12 @@ class Energy(Penalty):
     et al., 2017, arXiv:1609.03126). ``by="score"`` matches the slope of the energy at a noisy row ``y = x + scale * e``
     with that of the noise, ``weight * scale^2 / 2 * |dE(y)/dy - (y - x) / scale^2|^2`` (Vincent, 2011; Alain & Bengio,
     2014, arXiv:1211.4246); only numbers have slopes.
+
+    >>> from diabolo.schema import numbers
+    >>> from diabolo.variants import Vanilla
+    >>> autoencoder = Vanilla().build(numbers(4))
+    >>> Energy(2.0, margin=5.0)(autoencoder, autoencoder(torch.zeros(3, 4))).tolist()  # mixed, they stay the same
+    [10.0, 10.0, 10.0]
     """
 
     name = "energy"

@@ -40,6 +40,15 @@ def picture(
 
     ``labels`` names a column that colours a map, ``by`` says how it is made. Raises InvalidParameter for another name,
     and whatever the figure raises.
+
+    >>> import pathlib, tempfile
+    >>> from diabolo import Embedder
+    >>> from diabolo.readers import open_source
+    >>> place = pathlib.Path(tempfile.mkdtemp(), "rows.npy")
+    >>> np.save(place, np.random.default_rng(0).normal(size=(100, 4)))
+    >>> embedder = Embedder("Linear", random_state=0).fit(np.load(place))
+    >>> picture(embedder, open_source(place)).axes[0].get_xlabel()
+    'z0'
     """
     if what not in PICTURES:
         raise InvalidParameter(f"There is no picture {what!r}.{suggestion(what, PICTURES)} Use: {', '.join(PICTURES)}.")
@@ -49,7 +58,14 @@ def picture(
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write the figure in the format that the name of the file says. Raises InvalidParameter for another one."""
+    """Write the figure in the format that the name of the file says. Raises InvalidParameter for another one.
+
+    >>> import pathlib, tempfile
+    >>> place = pathlib.Path(tempfile.mkdtemp(), "usage.svg")
+    >>> save(code_usage([[0], [0], [1], [1]], codes=4), place)
+    >>> place.read_text()[:5]
+    '<?xml'
+    """
     from diabolo.artifact import replacing
 
     check_format(path)

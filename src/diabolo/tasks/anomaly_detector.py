@@ -103,6 +103,13 @@ class AnomalyDetector(OutlierMixin, Task):
         The columns stay as they were. Training goes on for a few epochs on the new rows and on kept ones, which stand
         for all rows seen; evidence and threshold are learned anew from old and new held-out rows. The kept rows are
         bounded and part of the model file.
+
+        >>> import numpy as np
+        >>> from diabolo import AnomalyDetector
+        >>> rows = np.random.default_rng(0).normal(size=(300, 3))
+        >>> detector = AnomalyDetector("Linear", random_state=0).fit(rows)
+        >>> detector.predict([[0, 0, 0], [9, 9, 9]]), detector.partial_fit(rows + 9).predict([[0, 0, 0], [9, 9, 9]])
+        (array([ 1, -1]), array([1, 1]))
         """
         if not hasattr(self, "autoencoder_"):
             return self.fit(X, y, sample_weight)
@@ -154,6 +161,14 @@ class AnomalyDetector(OutlierMixin, Task):
         """The nearest kept normal rows of each row, prepared, shape (n, count, columns); None without neighbours.
 
         A row that is one of them itself is not among its own, where there are others.
+
+        >>> import numpy as np
+        >>> from diabolo import AnomalyDetector
+        >>> rows = np.random.default_rng(0).normal(size=(300, 3))
+        >>> detector = AnomalyDetector("Linear", random_state=0).fit(rows)
+        >>> near = detector.nearest([[2, 2, 2]], count=3)
+        >>> near.shape, bool((near > 0).all())
+        (torch.Size([1, 3, 3]), True)
         """
         x = self._prepared(X)
         if self.neighbours_ is None:
@@ -163,7 +178,15 @@ class AnomalyDetector(OutlierMixin, Task):
         return self.neighbours_.kept[kept.gather(1, own.int().argsort(dim=1, stable=True)[:, :count])]
 
     def scorer(self) -> Scorer:
-        """The score of one row at a time, in tens of microseconds; as the detector is now, for tables of numbers."""
+        """The score of one row at a time, in tens of microseconds; as the detector is now, for tables of numbers.
+
+        >>> import numpy as np
+        >>> from diabolo import AnomalyDetector
+        >>> rows = np.random.default_rng(0).normal(size=(300, 3))
+        >>> score = AnomalyDetector("Linear", random_state=0).fit(rows).scorer()
+        >>> score([0.0, 0.0, 0.0]) < 2 < score([0.0, 9.0, 0.0])
+        True
+        """
         check_is_fitted(self, "autoencoder_")
         return Scorer(self.preparation_.schema_, self.autoencoder_, self.evidence_, self.neighbours_)
 

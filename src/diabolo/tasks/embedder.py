@@ -69,6 +69,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Task):
         ``given`` holds the given columns of these rows, if the fit had any: a value for all rows, or a list of one for
         each. Columns that were set aside are missing. Raises SchemaMismatch for codes of another width and
         InvalidParameter for a missing ``given`` and for an ensemble, whose members have a code each.
+
+        >>> import numpy as np
+        >>> from diabolo import Embedder
+        >>> rows = np.outer(np.random.default_rng(0).normal(size=300), [1, 2, -1, 3])
+        >>> embedder = Embedder("Linear", random_state=0).set_params(variant__latent=1).fit(rows)
+        >>> (step,) = np.diff(embedder.inverse_transform([[0.0], [1.0]]), axis=0)  # what the number stands for
+        >>> (step / step[0]).round(1)
+        array([ 1.,  2., -1.,  3.])
         """
         check_is_fitted(self, "autoencoder_")
         z = torch.tensor(np.asarray(codes, dtype=np.float32))

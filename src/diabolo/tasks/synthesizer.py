@@ -108,6 +108,14 @@ class Synthesizer(Task):
         al., 2016, arXiv:1511.06434). Every value is the best guess, not a draw. What lies between codes of tokens is
         no code of tokens. ``given`` holds the given columns of the new rows, if the fit had any. Raises
         InvalidParameter where there is not one weight per row, or ``given`` is missing.
+
+        >>> import numpy as np
+        >>> from diabolo import Synthesizer
+        >>> rows = np.outer(np.random.default_rng(0).normal(size=300), [1, 2, -1, 3])
+        >>> synthesizer = Synthesizer("Linear", random_state=0).fit(rows)
+        >>> new = synthesizer.combine(rows[:3], [[1, -1, 1]])
+        >>> np.allclose(new, rows[0] - rows[1] + rows[2], atol=0.01)
+        True
         """
         z = self._codes(self._prepared(X))
         try:
@@ -133,6 +141,13 @@ class Synthesizer(Task):
         Codes go straight, or turn from one direction to the other at an even pace while their length changes evenly
         (White, 2016, arXiv:1609.04468), which suits priors whose codes lie near a sphere. ``given`` holds the given
         columns of the new rows, if the fit had any. Raises InvalidParameter.
+
+        >>> import numpy as np
+        >>> from diabolo import Synthesizer
+        >>> rows = np.outer(np.random.default_rng(0).normal(size=300), [1, 2, -1, 3])
+        >>> way = Synthesizer("Linear", random_state=0).fit(rows).interpolate(rows[:1], rows[1:2], steps=3)
+        >>> np.allclose(way, [rows[0], (rows[0] + rows[1]) / 2, rows[1]], atol=0.01)
+        True
         """
         start, end = (self._codes(self._prepared(each)) for each in (first, last))
         if not accepts(Count, steps) or steps < 2 or len(start) != len(end) or path not in ("straight", "sphere"):
