@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from diabolo import artifact
+from diabolo import artifact, files
 from diabolo.errors import InvalidArtifact
 
 MANIFEST = {"task": {"class": "AnomalyDetector"}, "low": -math.inf, "names": ["a", "b"]}
@@ -450,7 +450,7 @@ def full(*_: Any) -> None:
 
 def test_an_interrupted_write_leaves_the_old_file_whole(model: Path) -> None:
     before = model.read_bytes()
-    with pytest.raises(KeyboardInterrupt), artifact.replacing(model) as file:
+    with pytest.raises(KeyboardInterrupt), files.replacing(model) as file:
         file.write(b"half")
         file.flush()
         raise KeyboardInterrupt
@@ -511,7 +511,7 @@ def test_permissions_are_those_of_the_old_file(model: Path, tmp_path: Path) -> N
 
 
 def test_errors_without_a_number_pass_unchanged(path: Path) -> None:
-    with pytest.raises(OSError, match=r"^just words$"), artifact.replacing(path):
+    with pytest.raises(OSError, match=r"^just words$"), files.replacing(path):
         raise OSError("just words")
 
 

@@ -236,10 +236,10 @@ def test_a_folder_is_named_where_images_could_go(grey: Path, tmp_path: Path) -> 
 
 def test_names_lead_nowhere_else(tmp_path: Path, grey: Path) -> None:
     table = open_source(grey).table().slice(0, 2)
-    names = pa.array(["../../evil.png", "/etc/evil.png"])
-    with Pictures(tmp_path / "out") as sink:
-        sink.write(table.set_column(0, "file", names))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000000.png", "000001.png"]
+    for folder, names in {"out": ["../../evil.png", "/etc/evil.png"], "here": [".", "./"]}.items():
+        with Pictures(tmp_path / folder) as sink:
+            sink.write(table.set_column(0, "file", pa.array(names)))
+        assert sorted(path.name for path in (tmp_path / folder).iterdir()) == ["000000.png", "000001.png"]
 
 
 def test_nothing_is_left_after_an_error(tmp_path: Path, grey: Path) -> None:
@@ -247,6 +247,9 @@ def test_nothing_is_left_after_an_error(tmp_path: Path, grey: Path) -> None:
     with pytest.raises(InvalidData, match=r"red \+ green \+ blue"), Pictures(tmp_path / "out") as sink:
         sink.write(pa.table({"a": [1]}))
     assert set(tmp_path.iterdir()) == before
+    with pytest.raises(OSError, match="not empty"), Pictures(tmp_path / "out") as sink:
+        (tmp_path / "out" / "other").mkdir(parents=True)
+    assert set(tmp_path.iterdir()) == before | {tmp_path / "out"}
 
 
 def run(*words: object) -> str:

@@ -14,7 +14,7 @@ SRC = Path(__file__).resolve().parents[1] / "src" / "diabolo"
 
 # A module may import from its own layer and from those above it in this list; a folder stands for its files.
 LAYERS = (
-    ("errors", "params", "schema"),
+    ("errors", "files", "params", "schema"),
     ("randomness", "batches", "schedules"),
     (
         "autoencoder",
@@ -49,7 +49,7 @@ ELSEWHERE = {
     "typer": {"arguments", "cli", "console", "drawing"},
     "umap": {"layouts"},
 }
-FREE_OF_TORCH = ("errors", "params", "schema")
+FREE_OF_TORCH = ("errors", "files", "params", "schema")
 
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 

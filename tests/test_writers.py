@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import io
 import json
 import os
+import stat
 import sys
 import threading
 from contextlib import nullcontext
@@ -50,6 +52,47 @@ def test_an_error_leaves_the_old_file(tmp_path: Path, name: str) -> None:
         raise ZeroDivisionError
     assert place.read_text() == "old"
     assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_failure_at_the_end_leaves_the_old_file(
+    tmp_path: Path, name: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place = tmp_path / name
+    place.write_text("old")
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(OSError, match="No space"), open_sink(place) as sink:
+        sink.write(TABLE)
+    assert place.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.fsync
+
+    def fsync(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "from a network folder")
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with open_sink(tmp_path / "t.csv") as sink:
+        sink.write(TABLE)
+    assert open_source(tmp_path / "t.csv").table().num_rows == 3
+
+
+def test_permissions_are_those_of_the_old_file(tmp_path: Path) -> None:
+    place = tmp_path / "t.csv"
+    place.touch()
+    place.chmod(0o600)
+    with open_sink(place) as sink:
+        assert [stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()] == [0o600] * 2
+        sink.write(TABLE)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:

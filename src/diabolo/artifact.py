@@ -12,16 +12,13 @@ file's own size does not pay for, and the digest covers the manifest, the table 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
 import os
 import re
-import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -31,6 +28,7 @@ from torch import Tensor
 
 from diabolo import manifest as manifests
 from diabolo.errors import InvalidArtifact
+from diabolo.files import FilePath, replacing
 
 FORMAT = (1, 0)  # a reader knows every minor of its major; a new major means files that it cannot understand
 MAX_BYTES = 8 << 30
@@ -53,7 +51,6 @@ DTYPES: Mapping[str, torch.dtype] = {
 }
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 
-FilePath = str | os.PathLike[str]
 Table = dict[str, dict[str, Any]]
 
 
@@ -125,58 +122,6 @@ def _relative_difference(old: npt.NDArray[np.float64], new: npt.NDArray[np.float
     with np.errstate(invalid="ignore"):
         off = np.abs(new - old) / np.maximum(1.0, np.abs(old))
     return np.where(same, 0.0, np.where(np.isnan(off), np.inf, off))
-
-
-@contextmanager
-def replacing(path: FilePath) -> Iterator[BinaryIO]:
-    """A file that takes the place of ``path`` when the block ends, whole and on the disk, or not at all.
-
-    It is written beside ``path`` (hidden, ``.diabolo-*``) and renamed. The permissions of an old file are kept.
-    Raises OSError, naming ``path``, if the place cannot be written or holds something that is no regular file.
-    """
-    target = os.path.realpath(os.fspath(path))
-    folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f".diabolo-{secrets.token_hex(8)}")
-    try:
-        mode = _mode_of(target)
-        with open(temporary, "xb") as file:
-            if mode is not None:
-                os.chmod(temporary, mode)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-        _sync_folder(folder)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
-
-
-def _mode_of(target: str) -> int | None:
-    with suppress(FileNotFoundError):
-        status = os.stat(target)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "Not a regular file", target)
-        return stat.S_IMODE(status.st_mode)
-    return None
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the rename last through a power cut; some network folders cannot be synced and keep their own promises."""
-    if os.name != "posix":
-        return
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(place)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(place)
 
 
 # -- reading -------------------------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from diabolo.errors import InvalidData, InvalidParameter, MissingExtra, UnreadableFile
+from diabolo.files import Unfinished
 from diabolo.grids import channels, stacked
 
 if TYPE_CHECKING:
@@ -95,11 +96,11 @@ def opened(file: Path) -> Iterator[Image]:
         raise UnreadableFile(f"{file} cannot be read as an image: {told}. Replace it, or take it away.") from error
 
 
-class Pictures:
+class Pictures(Unfinished):
     """A new folder that rows with images go to, as PNG files under the names in ``file``, or under their numbers.
 
-    The folder appears under its name once it is complete; after an error nothing is left of it. Raises InvalidParameter
-    where it exists already, InvalidData for rows without images.
+    The folder appears under its name once it is complete. Raises InvalidParameter where it exists already, InvalidData
+    for rows without images.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -134,12 +135,6 @@ class Pictures:
         """Forget what was written."""
         shutil.rmtree(self._part, ignore_errors=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close() if kind is None else self.discard()
-
     def _free(self, place: Path) -> Path:
         """The place, or where it is taken the first free one of the same name and a number: a (2).png."""
         tried = (place.with_stem(f"{place.stem} ({count})") for count in itertools.count(2))
@@ -157,8 +152,8 @@ class Pictures:
 
 
 def _place(name: object, row: int) -> Path:
-    """Where an image goes in the folder; a name that leads out of it is not followed."""
+    """Where an image goes in the folder; a name that leads out of it, or nowhere, is not followed."""
     path = Path(f"{row:06}" if name in (None, "") else str(name))
-    if path.is_absolute() or ".." in path.parts:
+    if path.is_absolute() or ".." in path.parts or not path.name:
         path = Path(f"{row:06}")
     return path if path.suffix.lower() == ".png" else path.with_name(f"{path.name}.png")

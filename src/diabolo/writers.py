@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from diabolo.errors import InvalidData, InvalidParameter
+from diabolo.files import Unfinished, mode_of, sync_folder
 from diabolo.grids import channels
 from diabolo.images import Pictures
 
@@ -116,18 +117,15 @@ ENCODERS: dict[str, Callable[[BinaryIO, pa.Schema], Encoder]] = {
 }
 
 
-class Sink:
-    """Where rows go. The first batch fixes the columns; ``close`` makes the file appear under its name.
-
-    As a context manager it closes at the end, and after an error leaves nothing behind.
-    """
+class Sink(Unfinished):
+    """Where rows go. The first batch fixes the columns; ``close`` makes the file appear under its name."""
 
     def __init__(self, path: Path | None, encoder: Callable[[BinaryIO, pa.Schema], Encoder], packed: bool) -> None:
         self.path, self.rows = None if path is None else path.resolve(), 0  # a link is followed, not replaced
         self._make = encoder
         self._encoder: Encoder | None = None
         self._part = None if self.path is None else _beside(self.path)
-        self._raw = _stdout() if self.path is None else _created(self._part or self.path)
+        self._raw = _stdout() if self.path is None else _created(self.path, self._part)
         self._file: Any = gzip.GzipFile(fileobj=self._raw, mode="wb") if packed else self._raw
 
     def write(self, rows: pa.RecordBatch | pa.Table) -> None:
@@ -155,24 +153,18 @@ class Sink:
         self._raw.close()
         if self._part is not None:
             os.replace(self._part, self.path)
-            _sync(self.path.parent)
+            sync_folder(self.path.parent)
 
     def discard(self) -> None:
         """Forget what was written."""
         if self._encoder is not None:
-            with suppress(OSError, pa.ArrowException):  # the disk may be full: that is why it is discarded
+            with suppress(OSError, ValueError, pa.ArrowException):  # the disk may be full, or the file closed already
                 self._encoder.close()
         if self.path is not None:
             with suppress(OSError):
                 self._raw.close()
         if self._part is not None:
             self._part.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close() if kind is None else self.discard()
 
 
 def open_sink(path: str | Path, format: str | None = None) -> Sink | Pictures:
@@ -229,22 +221,19 @@ def _beside(path: Path) -> Path | None:
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
 
 
-def _created(part: Path) -> BinaryIO:
+def _created(path: Path, part: Path | None) -> BinaryIO:
+    """What is written to: the hidden file, with the permissions of the old one, or else ``path`` itself."""
     try:
-        return part.open("wb" if part.exists() else "xb")
+        if part is None:
+            return path.open("wb")
+        mode, file = mode_of(path), part.open("xb")
+        if mode is not None:
+            part.chmod(mode)
+        return file
     except OSError as error:
         raise InvalidParameter(
-            f"{part.parent} cannot be written to: {error.strerror}. Choose another folder."
+            f"{path.parent} cannot be written to: {error.strerror}. Choose another folder."
         ) from error
-
-
-def _sync(folder: Path) -> None:
-    """Make the new name durable, where folders can be synced."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _printable(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -66,7 +66,7 @@ def save(figure: Figure, path: str | Path) -> None:
     >>> place.read_text()[:5]
     '<?xml'
     """
-    from diabolo.artifact import replacing
+    from diabolo.files import replacing
 
     check_format(path)
     with replacing(path) as file:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from diabolo.artifact import replacing
 from diabolo.errors import InvalidParameter, SchemaMismatch, suggestion
 from diabolo.evaluate import read
+from diabolo.files import replacing
 from diabolo.grids import grid_column
 from diabolo.readers import Source, as_rows, open_source
 from diabolo.report import anomalies, cleanings, codes, completions, groups, likenesses
