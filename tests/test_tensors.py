@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -9,7 +11,8 @@ from diabolo.errors import InvalidArtifact
 from diabolo.priors import Autoregressive
 from diabolo.schema import numbers
 from diabolo.tasks.tensors import alike, filled, group, rebuilt
-from diabolo.variants import Linear
+from diabolo.variants import RQVAE, FlowPosterior, Linear, Vanilla, Variant, named
+from diabolo.variants.variant import shapes
 
 
 def test_a_group_is_taken_without_the_others() -> None:
@@ -35,6 +38,24 @@ def test_nothing_takes_memory_that_the_weights_do_not_have() -> None:
     with pytest.raises(InvalidArtifact, match="not those of the variant"):
         filled(build, Autoregressive([4]).state_dict())
     assert [each.possible.is_meta for each in made] == [True]
+
+
+@pytest.mark.parametrize("variant", [each for each in named().values() if "members" in each.parameters()])
+def test_shapes_of_members_are_known_from_one(variant: type[Variant]) -> None:
+    made = variant(members=3)
+    assert made.shapes(numbers(4)) == shapes(made.build(numbers(4)).state_dict())
+
+
+@pytest.mark.parametrize(
+    "variant", [Vanilla(members=10**9), RQVAE(stages=10**9), FlowPosterior(layers=10**9), Vanilla(hidden=(1,) * 10**4)]
+)
+def test_nothing_takes_time_that_the_weights_do_not_pay_for(variant: Variant) -> None:
+    held = Vanilla().build(numbers(4)).state_dict()
+    begin = time.thread_time()
+    with pytest.raises(InvalidArtifact, match="not those of the variant"):
+        rebuilt(variant, numbers(4), held)
+    assert time.thread_time() - begin < 1
+    assert torch.is_grad_enabled() and torch.empty(0).device.type == "cpu"
 
 
 def test_gaps_are_alike_at_the_same_places_only() -> None:

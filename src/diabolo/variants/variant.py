@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, cast, final
 
 import torch
@@ -22,6 +22,8 @@ from diabolo.schema import Schema
 if TYPE_CHECKING:
     from diabolo.batches import Batches
     from diabolo.trainer import Epoch, Trainer
+
+Shapes = dict[str, tuple[int, ...]]
 
 
 class Variant(Params, ABC):
@@ -52,6 +54,18 @@ class Variant(Params, ABC):
         members = [self._member(schema) for _ in range(self.members)]
         # An ensemble answers all that trainers and tasks ask of an autoencoder.
         return members[0] if len(members) == 1 else cast(Autoencoder, Ensemble(members))
+
+    def shapes(self, schema: Schema) -> Shapes:
+        """The shapes of the weights of what ``build`` makes, for which one member is made, however many there are.
+
+        >>> from diabolo.schema import numbers
+        >>> from diabolo.variants import Vanilla
+        >>> Vanilla(hidden=(), members=3).shapes(numbers(5))["stack.encoder.layers.0.weight"]
+        (3, 2, 5)
+        """
+        self.check_params()
+        own = shapes(self._member(schema).state_dict())
+        return own if self.members == 1 else {f"stack.{name}": (self.members, *each) for name, each in own.items()}
 
     def train(
         self,
@@ -154,6 +168,11 @@ class Deep(Variant, ABC):
         sizes = (bottleneck.width, bottleneck.latent, likelihood.width)
         layers = Layers(self.activation, self.dropout, self.normalisation, tied=self.tied, network=self.network)
         return mirror(schema, self.hidden, *sizes, grid=bottleneck.grid, flags=flags, layers=layers)
+
+
+def shapes(weights: Mapping[str, Tensor]) -> Shapes:
+    """The shape of each tensor."""
+    return {name: tuple(each.shape) for name, each in weights.items()}
 
 
 def in_turn(schema: Schema, turns: int, patch: int = 1) -> Tensor:
