@@ -45,7 +45,7 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "doctor",
         ),
     ),
-    "data": ("Data", ("schema", "readers", "writers", "grids", "images", "preparation")),
+    "data": ("Data", ("schema", "readers", "writers", "files", "grids", "images", "preparation")),
     "training": ("Training", ("variants", "trainer", "batches", "checkpoints", "distributed", "schedules")),
     "decisions": ("Decisions", ("thresholds", "evidence", "scorer")),
     "parts": (
