@@ -17,7 +17,7 @@ from diabolo.variants import Variant
 from diabolo.variants.variant import Shapes, shapes
 
 M = TypeVar("M", bound=nn.Module)
-CALLS = 100  # that make a tensor, for each one of a module; 15 are the most that the variants need
+CALLS = 50  # that make a tensor, for each one of a module; 15 are the most that the variants need
 OTHERS = "The weights in the file are not those of the variant it names."
 
 
