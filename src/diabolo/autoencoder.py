@@ -304,7 +304,8 @@ class Autoencoder(nn.Module):
 
     def nll_of(self, output: Tensor, x: Tensor, observed: Tensor) -> Float[Tensor, "n"]:
         """-log p of each row under another output of the decoder; missing values cost nothing."""
-        return self._errors(output, x, observed, observed).flatten(1).sum(1)
+        errors = self.likelihood.errors(output, torch.where(observed, x, 0.0))
+        return torch.where(observed, errors, 0.0).flatten(1).sum(1)
 
     def _errors(self, output: Tensor, x: Tensor, observed: Tensor, judged: Tensor) -> Tensor:
         """-log p of each value, times 1 where it is judged and 0 elsewhere; 0 of a missing one."""
