@@ -147,3 +147,19 @@ def test_text_holds_no_images(name: str, tmp_path: Path, pixels: np.ndarray) -> 
     with pytest.raises(InvalidParameter, match="new folder"), open_sink(tmp_path / name) as sink:
         sink.write(unstacked(pixels, ["a", "b"]))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.uint8(), pa.bool_()])
+def test_cells_that_are_null_are_missing(kind: pa.DataType) -> None:
+    cells = pa.array([1, None, 0, 1, 1, 0], pa.uint8()).cast(kind)
+    storage = pa.FixedSizeListArray.from_arrays(cells, 6)
+    grid = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(kind, (2, 3)), storage)
+    found = stacked(pa.table({"g": grid}), ["g"], (2, 3))
+    np.testing.assert_array_equal(found.ravel(), [1, np.nan, 0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("kind", [((3, 4, 4), None), ((4, 6), [1, 0])], ids=str)
+def test_arrays_of_other_axes_are_refused(kind: tuple[tuple[int, ...], list[int] | None]) -> None:
+    shape, order = kind
+    with pytest.raises(InvalidData, match="Column 'g' holds arrays of"):
+        channels(pa.schema([("g", pa.fixed_shape_tensor(pa.float64(), shape, permutation=order))]))

@@ -139,10 +139,10 @@ def test_one_image_is_a_row(grey: Path) -> None:
 def test_pages_of_tiff_are_not_left_out_silently(tmp_path: Path, rng: np.random.Generator) -> None:
     pages = [Image.fromarray(rng.integers(0, 255, (6, 8), dtype=np.uint8)) for _ in range(3)]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(UnreadableFile, match=r"scan\.tif has 3 pages"):
+    with pytest.raises(UnreadableFile, match=r"scan\.tif has 3 pages or frames"):
         open_source(tmp_path)
     pages[0].save(tmp_path / "one.tif")
-    with pytest.warns(DiaboloWarning, match=r"1 of 2 images .*\(scan\.tif\).* has 3 pages"):
+    with pytest.warns(DiaboloWarning, match=r"1 of 2 images .*\(scan\.tif\).* has 3 pages or frames"):
         assert open_source(tmp_path).rows == 1
 
 
@@ -279,3 +279,18 @@ def test_cleaned_images_go_to_a_folder(grey: Path, tmp_path: Path) -> None:
     Denoiser("Linear", random_state=0).fit(grey).save(model)
     run("run", model, grey, "-q", "-o", f"{tmp_path}/cleaned/")
     assert len(list((tmp_path / "cleaned").glob("*.png"))) == 40
+
+
+@pytest.mark.parametrize("value", [-5, 70_000])
+def test_values_beyond_16_bits_are_refused(value: int, tmp_path: Path) -> None:
+    save(tmp_path / "a.tif", np.full((4, 4), value, np.int32))
+    with pytest.raises(UnreadableFile, match="beyond 0 to 65,535"):
+        open_source(tmp_path).table()
+
+
+@pytest.mark.parametrize("ending", ["gif", "png", "webp"])
+def test_frames_are_not_left_out_silently(ending: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    frames = [Image.fromarray(rng.integers(0, 255, (6, 8), dtype=np.uint8)) for _ in range(2)]
+    frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:])
+    with pytest.raises(UnreadableFile, match="2 pages or frames"):
+        open_source(tmp_path)

@@ -168,3 +168,12 @@ def test_large_holes_in_series_are_filled_better_by_boxes() -> None:
     ]
     boxed, alone = (float(np.sqrt(np.mean(each[:, :, 12:26] ** 2))) for each in apart)
     assert boxed < 0.8 * alone
+
+
+@pytest.mark.parametrize("kind", ["datetime64[D]", "timedelta64[s]"])
+def test_not_a_time_is_missing(kind: str) -> None:
+    days = np.random.default_rng(0).integers(0, 20, (300, 2))
+    moments = days.astype(kind)
+    moments[3, 0] = "NaT"
+    filled = Imputer("Linear", random_state=0).fit_transform(moments)
+    assert 0 <= filled[3, 0] <= 20 and np.array_equal(filled[4:], days[4:])

@@ -1053,3 +1053,21 @@ def test_whole_numbers_of_tables_stay_whole_beside_gaps() -> None:
     assert (made[["age", "visits"]] % 1 == 0).all(axis=None) and made["flow"][0] % 1 != 0
     array = Preparation().fit(frame.to_numpy())
     assert array.inverse_transform(torch.full((40, 3), 0.1), like=frame.to_numpy())[0, 0] % 1 != 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([Decimal("1.00"), Decimal("0.00"), None] * 30, pa.decimal128(10, 2)),
+        pa.array([Decimal("1.50"), Decimal("2.50"), None] * 30, pa.decimal128(10, 2)),
+        pa.array([0, 1_000_000, None] * 30, pa.duration("us")),
+        pa.array([1234567.25, 1234567.21, None] * 30),
+    ],
+    ids=lambda each: str(each.type),
+)
+def test_categories_of_any_type_are_known_again(values: pa.Array) -> None:
+    rows = pa.table({"x": np.random.default_rng(0).normal(size=90), "kind": values})
+    preparation = Preparation(likelihoods={"kind": "Categorical"}).fit(rows)
+    x = preparation.transform(rows)
+    assert sorted(set(x[:, 1].nan_to_num(-1.0).tolist())) == [-1, 0, 1]
+    assert preparation.inverse_transform(x, like=rows)["kind"].combine_chunks().equals(values)

@@ -29,6 +29,7 @@ from diabolo.readers.lists import folded, unfolded
 from diabolo.readers.plain import like_given
 from diabolo.readers.source import ROWS, Origin, rows_at_once
 from diabolo.readers.textfiles import Delimited
+from diabolo.readers.texts import join
 
 TABLE = pa.table({"a": [1.5, None, 3.0], "s": ["x", "y", None], "n": [1, 2, 3]})
 
@@ -667,3 +668,24 @@ class TestLists:
         assert pq.read_schema(tmp_path / "rows.parquet").field("e").type == lie.field("e").type
         with pytest.raises(UnreadableFile, match=r"its lists claim .* values in 1 rows"):
             open_source(tmp_path / "rows.parquet")
+
+
+def test_json_lines_know_what_was_text_in_the_fit(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"slot": "10:00"}\n{"slot": "11:00"}\n')
+    assert open_source(tmp_path / "t.jsonl").schema.field("slot").type == pa.time64("us")
+    told = open_source(tmp_path / "t.jsonl", types={"slot": "string"}).table()
+    assert told["slot"].to_pylist() == ["10:00", "11:00"]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_dates_beyond_nanoseconds_come_first_or_last(tmp_path: Path, late: bool) -> None:
+    lines = ["2024-01-05 03:00:00"] * 3
+    lines.insert(3 if late else 0, "9999-12-31")
+    (tmp_path / "t.csv").write_text("d,e\n" + "".join(f"{each},1\n" for each in lines))
+    assert open_source(tmp_path / "t.csv").schema.field("d").type == pa.timestamp("us")
+    assert join(pa.timestamp("ns"), pa.timestamp("us")) == pa.timestamp("us")
+
+
+def test_blanks_before_the_header_are_no_header(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("   \na,b\n1,2\n")
+    assert open_source(tmp_path / "t.csv").table().to_pydict() == {"a": [1], "b": [2]}

@@ -11,6 +11,7 @@ import stat
 import sys
 import threading
 from contextlib import nullcontext
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +200,17 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
 def test_places_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidParameter, match=r"Choose one of csv|Make it first"):
         open_sink(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_durations_are_seconds_in_text_and_decimals_numbers(name: str, tmp_path: Path) -> None:
+    rows = pa.table({"wait": pa.array([1_500_000, None], pa.duration("us")), "price": [Decimal("0.84"), None]})
+    with open_sink(tmp_path / name) as sink:
+        sink.write(rows)
+    assert open_source(tmp_path / name).table().to_pydict() == {"wait": [1.5, None], "price": [0.84, None]}
+
+
+def test_bytes_of_one_length_are_text_too(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "t.csv") as sink:
+        sink.write(pa.table({"id": pa.array([b"ab", None], pa.binary(2)), "n": [1, 2]}))
+    assert open_source(tmp_path / "t.csv").table()["id"].to_pylist() == ["YWI=", None]

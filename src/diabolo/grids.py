@@ -31,6 +31,12 @@ def channels(schema: pa.Schema) -> list[str]:
     ['grey']
     """
     found = {field.name: tuple(field.type.shape) for field in schema if is_grid(field.type)}
+    for name, shape in found.items():
+        if len(shape) > 2 or schema.field(name).type.permutation not in (None, list(range(len(shape)))):
+            raise InvalidData(
+                f"Column {name!r} holds arrays of {len(shape)} axes, {shape}, or of axes in another order. A channel "
+                "is a column of its own, of arrays (time,) or (height, width)."
+            )
     if len(set(found.values())) > 1:
         told = ", ".join(f"{name!r} {shape}" for name, shape in found.items())
         raise InvalidData(f"The channels of a row have different shapes: {told}. Bring them to one shape.")
@@ -70,7 +76,10 @@ def _channel(column: pa.Array | pa.ChunkedArray, name: str, grid: tuple[int, ...
 
 def _numbers(chunk: pa.Array) -> np.ndarray:
     there = chunk.is_valid().to_numpy(zero_copy_only=False)
-    values: np.ndarray = chunk.drop_null().to_numpy_ndarray() if there.any() else np.empty((0, *chunk.type.shape))
+    flat = chunk.drop_null().storage.flatten()
+    if flat.null_count or pa.types.is_boolean(flat.type):
+        flat = flat.cast(pa.float64())
+    values: np.ndarray = flat.to_numpy(zero_copy_only=False).reshape(int(there.sum()), *chunk.type.shape)
     if there.all() and len(there):
         return values
     out = np.full((len(chunk), *values.shape[1:]), np.nan)

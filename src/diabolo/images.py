@@ -27,6 +27,7 @@ GREYS = ("1", "L", "LA", "La")
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits
 DEEPEST = 65_535
 STEPS = DEEPEST // 255  # of 16 bits in one of 8
+MOVING = ("TIFF", "GIF", "WEBP", "PNG")  # of which each file may hold several images; photographs hold previews
 TURNED = (5, 6, 7, 8)  # values of Exif's orientation under which height and width change places
 ORIENTATION = 0x0112
 
@@ -44,9 +45,9 @@ def header(file: Path) -> Header:
         (width, height), mode = image.size, image.mode
         turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in TURNED  # Pillow turns TIFF itself
         alpha = mode == "P" and "transparency" in image.info
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        pages = getattr(image, "n_frames", 1) if image.format in MOVING else 1
     if pages > 1:
-        raise UnreadableFile(f"{file} has {pages} pages. Save each of them as an image of its own.")
+        raise UnreadableFile(f"{file} has {pages} pages or frames. Save each of them as an image of its own.")
     if width * height > MOST_PIXELS:
         raise UnreadableFile(f"{file} has {width} x {height} pixels, more than {MOST_PIXELS:,}. Shrink it.")
     if mode == "F":
@@ -70,6 +71,8 @@ def pixels_of(file: Path, mode: str, grid: tuple[int, ...]) -> np.ndarray:
 
     with opened(file) as image:
         told = ImageOps.exif_transpose(image)
+        if told.mode in DEEP and not ((deep := np.asarray(told)).min() >= 0 and deep.max() <= DEEPEST):
+            raise UnreadableFile(f"{file} holds values beyond 0 to {DEEPEST:,}. Save it with 8 or 16 bits.")
         if told.mode in DEEP and mode != "F":
             told = Image.fromarray(np.rint(np.clip(np.asarray(told), 0, DEEPEST) / STEPS).astype(np.uint8))
         factor = STEPS if mode == "F" and told.mode not in DEEP else 1

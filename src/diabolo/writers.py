@@ -14,6 +14,8 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,6 +35,8 @@ ENDINGS = {
 }  # fmt: skip
 TEXTS = ("csv", "tsv", "jsonl")
 TEXT_BYTES = 1 << 30  # decoded text of one batch beyond which writing it out is refused
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 
 
 class Encoder(ABC):
@@ -257,10 +261,14 @@ def _decoded(column: pa.Array) -> pa.Array:
 
 
 def _flattened(column: pa.Array) -> pa.Array:
-    """A nested column as JSON text, bytes in base64; instants without a fraction of a second to whole seconds."""
+    """A nested column as JSON text, bytes in base64, durations in seconds; instants without fractions of a second to
+    whole ones.
+    """
     if pa.types.is_timestamp(column.type):
         return _to_the_second(column)
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+    if pa.types.is_duration(column.type):
+        return pc.divide(column.cast(pa.int64()).cast(pa.float64()), PER_SECOND[column.type.unit])
+    if any(is_of(column.type) for is_of in BYTES):
         return pa.array([None if each is None else _spoken(each) for each in column.to_pylist()], pa.string())
     if not pa.types.is_nested(column.type):
         return column
@@ -268,8 +276,12 @@ def _flattened(column: pa.Array) -> pa.Array:
     return pa.array(texts, pa.string())
 
 
-def _spoken(value: Any) -> str:
-    """What JSON has no word for, as text; bytes in base64."""
+def _spoken(value: Any) -> str | float:
+    """What JSON has no word for, as text; bytes in base64, durations in seconds, decimals as numbers."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return float(value)
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 

@@ -392,7 +392,7 @@ def _aside(field: pa.Field) -> str:
 
 
 def _refuse_channels_last(shape: tuple[int, ...]) -> None:
-    if len(shape) == 4 and shape[-1] in (1, 3) and min(shape[1:3]) > 8:
+    if len(shape) == 4 and shape[-1] in (1, 3, 4) and min(shape[1:3]) > 8:
         raise InvalidData(
             f"Rows of shape {shape[1:]} look like images with their channels last; axis 1 holds the channels here. "
             "Pass X.transpose(0, 3, 1, 2)."

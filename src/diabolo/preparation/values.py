@@ -14,6 +14,7 @@ from diabolo.readers.texts import CLOCK, convert
 
 DAY = 86_400.0
 FEW = 64  # values that tell soon that all are no multiples
+LONG = 14  # letters of a number: decimals of 32 bits have more in 64, and what 32 bits hold exactly seldom has
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
@@ -124,13 +125,13 @@ def words(array: pa.Array) -> pa.DictionaryArray:
 def number_text(value: float) -> str:
     """A number as it is written: 3.0 as 3, and 0.1 also where it has 32 bits.
 
-    >>> number_text(3.0), number_text(0.1), number_text(float(np.float32(0.1)))
-    ('3', '0.1', '0.1')
+    >>> number_text(3.0), number_text(0.1), number_text(float(np.float32(0.1))), number_text(1234567.25)
+    ('3', '0.1', '0.1', '1234567.25')
     """
     if value.is_integer():
         return str(int(value))
-    single = np.float32(value)
-    return str(single) if single == value else repr(value)
+    single, told = np.float32(value), repr(value)
+    return str(single) if float(single) == value and len(told) > LONG else told
 
 
 def unworded(texts: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -139,8 +140,9 @@ def unworded(texts: pa.Array, kind: pa.DataType) -> pa.Array:
         return unworded(texts, kind.value_type).dictionary_encode().cast(kind)
     if types.is_time(kind):
         return convert(texts, CLOCK).cast(kind)
-    between = pa.int64() if types.is_duration(kind) else pa.float64() if types.is_integer(kind) else texts.type
-    return texts.cast(between).cast(kind)
+    if types.is_duration(kind):
+        return restored(_floats(texts.cast(pa.float64())), kind)
+    return texts.cast(pa.float64() if types.is_integer(kind) else texts.type).cast(kind)
 
 
 def used_of(texts: pa.DictionaryArray) -> pa.Array:
@@ -169,8 +171,11 @@ def _floats(array: pa.Array) -> np.ndarray:
 
 def _texts(array: pa.Array) -> pa.Array:
     kind = array.type
-    if types.is_floating(kind):
-        return pa.array([None if each is None else number_text(each) for each in array.to_pylist()], pa.string())
+    if types.is_decimal(kind):  # exactly, of ids too, and 1.00 as 1
+        return pa.array([None if each is None else f"{each.normalize():f}" for each in array.to_pylist()], pa.string())
+    if types.is_floating(kind) or types.is_duration(kind):
+        there = zip(numbers(array).tolist(), array.is_valid().to_pylist(), strict=True)
+        return pa.array([number_text(each) if known else None for each, known in there], pa.string())
     return array if types.is_string(kind) else array.cast(pa.string())
 
 

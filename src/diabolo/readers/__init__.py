@@ -34,7 +34,7 @@ FORMATS: dict[str, Callable[[Origin, Mapping[str, str]], Source]] = {
     "tsv": lambda origin, types: Delimited(origin, types, "\t"),
     "parquet": lambda origin, types: Parquet(origin),
     "arrow": lambda origin, types: Arrow(origin),
-    "jsonl": lambda origin, types: JsonLines(origin),
+    "jsonl": JsonLines,
     "npz": lambda origin, types: Npz(origin),
     "npy": lambda origin, types: Npy(origin),
 }
@@ -119,11 +119,13 @@ def taken(rows: Rows, places: np.ndarray) -> Rows:
 
 
 def unmasked(X: Any) -> Any:
-    """``X`` itself, or a masked array with its masked values missing: NaN among numbers, None among other objects.
+    """``X`` itself, or with what is masked or NaT missing: NaN among numbers, None among other objects.
 
     >>> unmasked(np.ma.masked_equal([[1, -9]], -9))
     array([[ 1., nan]])
     """
+    if isinstance(X, np.ndarray) and X.dtype.kind in "mM":
+        X = np.ma.masked_where(np.isnat(X), X.astype(np.int64))
     if not isinstance(X, np.ma.MaskedArray):
         return X
     kind, missing = (np.float64, np.nan) if X.dtype.kind in "fiub" else (object, None)

@@ -63,8 +63,7 @@ class Delimited(Source):
         self._delimiter = delimiter or _delimiter(text)
         self._blank = _blank_lines(text)
         self._names = unique(name.strip() for name in _header(text, self._delimiter, self.name))
-        first = {name: pa.string() for name, kind in types.items() if kind.removeprefix("dictionary ") in TEXTS}
-        self._first = [first.get(name, pa.null()) for name in self._names]
+        self._first = [_first_kind(types, name) for name in self._names]
         self._comma = self._delimiter == ";"
         self._stream: Iterator[pa.RecordBatch] | None = None
         self._learn_types()
@@ -198,7 +197,7 @@ class JsonLines(Source):
     parser: slower than pyarrow's, which short broken files can crash.
     """
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, types: Mapping[str, str] = MappingProxyType({})) -> None:
         self.name, self.once, self._origin = origin.name, origin.once, origin
         self._rows_left: Iterator[list[Row]] | None = None
         kinds: dict[str, pa.DataType] = {}
@@ -209,7 +208,7 @@ class JsonLines(Source):
             for name in dict.fromkeys(name for row in rows for name in row):
                 kind = _kind([row.get(name) for row in rows])
                 nested |= {name: "nested values"} if kind is None else {}
-                kinds[name] = join(kinds.get(name, pa.null()), kind or pa.null())
+                kinds[name] = join(kinds.get(name, _first_kind(types, name)), kind or pa.null())
             if self.once:
                 self._rows_left = _chained(rows, blocks)
                 break
@@ -269,6 +268,11 @@ class JsonLines(Source):
         if not isinstance(row, dict):
             raise UnreadableFile(f"{self.name}, line {number} is not a JSON object but {line[:60]!r}. Write {{...}}.")
         return row
+
+
+def _first_kind(types: Mapping[str, str], name: str) -> pa.DataType:
+    """What a column is before its values are seen: text, if it was text in the fit."""
+    return pa.string() if types.get(name, "").removeprefix("dictionary ") in TEXTS else pa.null()
 
 
 def _kind(values: list[Any]) -> pa.DataType | None:
@@ -349,7 +353,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _header(text: str, delimiter: str, name: str) -> list[str]:
     with reading(name, "a text table"):
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        names = next((row for row in rows if row), [])
+        names = next((row for row in rows if any(map(str.strip, row))), [])
     if len(text) >= HEAD and sum(map(len, names)) + len(names) >= len(text) - 1:
         raise UnreadableFile(f"{name}: the header line is longer than {HEAD >> 20} MiB. Name fewer columns.")
     if _is_data(names):

@@ -29,6 +29,8 @@ WIDER = {
     (pa.int64(), pa.float64()): pa.float64(),
     (pa.date32(), pa.timestamp("ns")): pa.timestamp("ns"),
     (pa.date32(), pa.timestamp("us")): pa.timestamp("us"),
+    (pa.timestamp("ns"), pa.timestamp("us")): pa.timestamp("us"),
+    (pa.timestamp("ns", "UTC"), pa.timestamp("us", "UTC")): pa.timestamp("us", "UTC"),
 }
 PADDED = r"^\s*[+-]?0[0-9xX]"
 HOURS = r"^\d\d:"
