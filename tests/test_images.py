@@ -294,3 +294,15 @@ def test_frames_are_not_left_out_silently(ending: str, tmp_path: Path, rng: np.r
     frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:])
     with pytest.raises(UnreadableFile, match="2 pages or frames"):
         open_source(tmp_path)
+
+
+def test_deep_images_stay_deep_beside_a_missing_one(tmp_path: Path) -> None:
+    pixels = np.full((2, 4, 5), 40_000, np.uint16)
+    rows = pa.table({"grey": pa.concat_arrays([grid_column(pixels), pa.nulls(1, grid_column(pixels).type)])})
+    with open_sink(f"{tmp_path / 'out'}/") as folder:
+        folder.write(rows)
+    written = [np.asarray(Image.open(each)) for each in sorted((tmp_path / "out").iterdir())]
+    assert [int(each.max()) for each in written] == [40_000, 40_000, 0]
+    colours = pa.table({name: grid_column(pixels) for name in ("red", "green", "blue")})
+    with pytest.raises(InvalidData, match="16 bits"), open_sink(f"{tmp_path / 'new'}/") as folder:
+        folder.write(colours)

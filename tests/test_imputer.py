@@ -177,3 +177,11 @@ def test_not_a_time_is_missing(kind: str) -> None:
     moments[3, 0] = "NaT"
     filled = Imputer("Linear", random_state=0).fit_transform(moments)
     assert 0 <= filled[3, 0] <= 20 and np.array_equal(filled[4:], days[4:])
+
+
+def test_columns_of_intervals_are_passed_through() -> None:
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "bin": pd.cut(x[:, 0], 4)})
+    frame.loc[3, "b"] = np.nan
+    filled = Imputer("Linear", random_state=0).fit(frame).transform(frame)
+    assert filled["bin"].equals(frame["bin"]) and filled["b"].notna().all()

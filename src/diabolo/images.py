@@ -124,9 +124,12 @@ class Pictures(Unfinished):
                 f"{', '.join(names) or 'none of them'}. Name a file, such as {self.path}.parquet"
             )
         pixels = np.moveaxis(stacked(rows, names, tuple(rows.schema.field(names[0]).type.shape)), 1, 3)
+        deep = rows.schema.field(names[0]).type.value_type == pa.uint16()
+        if deep and len(names) > 1:
+            raise InvalidData(f"Colours of 16 bits have no room in PNG. Name a file, such as {self.path}.parquet")
         given = rows["file"].to_pylist() if "file" in rows.schema.names else [None] * len(pixels)
         for image, name in zip(pixels, given, strict=True):
-            self._save(image, self._free(_place(name, self.rows)))
+            self._save(image, deep, self._free(_place(name, self.rows)))
             self.rows += 1
 
     def close(self) -> None:
@@ -145,11 +148,12 @@ class Pictures(Unfinished):
         self._taken.add(free)
         return free
 
-    def _save(self, image: np.ndarray, name: Path) -> None:
+    def _save(self, image: np.ndarray, deep: bool, name: Path) -> None:
+        """The pixels in 16 bits or in 8; missing ones are black."""
         from PIL import Image
 
-        deep = image.dtype == np.uint16
-        drawn = image if deep else np.clip(np.rint(np.nan_to_num(image)), 0, 255).astype(np.uint8)
+        most, kind = (DEEPEST, np.uint16) if deep else (255, np.uint8)
+        drawn = np.clip(np.rint(np.nan_to_num(image)), 0, most).astype(kind)
         (self._part / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(drawn[..., 0] if drawn.shape[2] == 1 else drawn).save(self._part / name)
 

@@ -39,10 +39,15 @@ def chosen(kept: np.ndarray, given: pa.ChunkedArray, new: pa.ChunkedArray) -> pa
 
 
 def _framed(table: pa.Table, like: Any) -> Any:
-    plain = [each.cast(each.type.value_type) if pa.types.is_dictionary(each.type) else each for each in table.columns]
-    frame = pa.table(plain, names=table.column_names).to_pandas()
+    frame = pa.table(list(map(_plain, table.columns)), names=table.column_names).to_pandas()
     frame.columns, frame.index = like.columns, like.index
     return frame.astype({name: _declared(dtype, frame[name]) for name, dtype in like.dtypes.items()})
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return pa.chunked_array([each.dictionary_decode() for each in column.chunks], column.type.value_type)
 
 
 def _declared(dtype: Any, values: Any) -> Any:

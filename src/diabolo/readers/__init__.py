@@ -161,6 +161,10 @@ def _array(X: Any) -> Rows:
 
 
 def _check_shape(array: np.ndarray) -> None:
+    if array.ndim > 4:
+        raise InvalidData(
+            f"Expected an array (n, d), (n, channels, time) or (n, channels, height, width). Got {array.shape}."
+        )
     if array.ndim not in (2, 3, 4):
         raise InvalidData(
             f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: array.reshape(-1, 1) if it has a "

@@ -134,6 +134,8 @@ def _series(schema: Schema, given: np.ndarray, made: np.ndarray, heat: np.ndarra
 def _channel(name: str, given: np.ndarray, made: np.ndarray, heat: np.ndarray, words: tuple[str, str]) -> Markup:
     """The channel as a line, what the model makes of it thinner, and bars behind where it counts."""
     both = np.concatenate([given, made])
+    if np.isnan(both).all():
+        return tag("figcaption", f"{name}: missing throughout")
     low, high = float(np.nanmin(both)), float(np.nanmax(both))
     heat = np.array([box.max() for box in np.array_split(heat, min(len(heat), BOXES))])
     step = WIDTH / len(heat)
