@@ -689,3 +689,12 @@ def test_dates_beyond_nanoseconds_come_first_or_last(tmp_path: Path, late: bool)
 def test_blanks_before_the_header_are_no_header(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("   \na,b\n1,2\n")
     assert open_source(tmp_path / "t.csv").table().to_pydict() == {"a": [1], "b": [2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("a,b", "below the header"), ('[{"a": 1}, {"a": 2}]', "one object per line")]
+)
+def test_one_line_alone_is_no_table(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(UnreadableFile, match=f"holds one line alone.*{told}"):
+        open_source(tmp_path / "t.json")

@@ -60,6 +60,7 @@ class Delimited(Source):
             head = origin.head(HEAD)
         self._encoding = _encoding(head, self.name)
         text = head.decode(self._encoding, "replace").removeprefix("\ufeff")
+        _refuse_one_line(text, self.name)
         self._delimiter = delimiter or _delimiter(text)
         self._blank = _blank_lines(text)
         self._names = unique(name.strip() for name in _header(text, self._delimiter, self.name))
@@ -348,6 +349,13 @@ def _split(line: str, delimiter: str) -> list[str]:
         return next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:
         return []
+
+
+def _refuse_one_line(text: str, name: str) -> None:
+    if text.strip() and len(text) < HEAD and not re.search(r"[\r\n]", text):
+        told = "Write one object per line (in pandas: orient='records', lines=True) into a .jsonl file."
+        told = told if text.lstrip()[0] in "[{" else "Rows stand below the header, each on a line of its own."
+        raise UnreadableFile(f"{name} holds one line alone. {told}")
 
 
 def _header(text: str, delimiter: str, name: str) -> list[str]:
