@@ -1071,3 +1071,17 @@ def test_categories_of_any_type_are_known_again(values: pa.Array) -> None:
     x = preparation.transform(rows)
     assert sorted(set(x[:, 1].nan_to_num(-1.0).tolist())) == [-1, 0, 1]
     assert preparation.inverse_transform(x, like=rows)["kind"].combine_chunks().equals(values)
+
+
+def test_instants_are_judged_by_the_clock_of_the_fit() -> None:
+    noon = np.datetime64("2024-06-01T10:00") + np.arange(120) * np.timedelta64(1, "D") + np.arange(120) % 50
+    berlin = pa.table({"at": pa.array(noon.astype("datetime64[s]")).cast(pa.timestamp("s", "UTC"))})
+    berlin = berlin.cast(pa.schema([("at", pa.timestamp("s", "Europe/Berlin"))]))
+    preparation = Preparation().fit(berlin)
+    x = preparation.transform(berlin)
+    for zone in ("UTC", "America/New_York"):
+        same = berlin.cast(pa.schema([("at", pa.timestamp("s", zone))]))
+        assert torch.equal(preparation.transform(same), x)
+    texts = pa.table({"at": [each.isoformat() for each in berlin["at"].to_pylist()]})
+    torch.testing.assert_close(preparation.transform(texts), x)
+    assert preparation.inverse_transform(x, like=berlin).equals(berlin)

@@ -25,7 +25,8 @@ class Column:
     category not seen in fit. A missing value is NaN in all of them. ``step`` is the distance between neighbouring
     values where a likelihood asks for a lattice, in the user's units like ``low`` and ``high``; else 0. All values are
     multiples of ``grain``: 1 where they are whole, 0.01 with two decimals, 3600 for hours; 0 where none is known. A
-    column that is ``given`` is told to the model, which makes everything else of a row given it.
+    column that is ``given`` is told to the model, which makes everything else of a row given it. Hours and days of
+    instants are those of ``zone``, the time zone of the fit.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     step: float = 0.0
     given: bool = False
     grain: float = 0.0
+    zone: str = ""
 
     @property
     def width(self) -> int:

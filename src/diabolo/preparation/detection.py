@@ -277,7 +277,9 @@ def _cycle(profile: Profile, name: str, likelihood: str = "Normal") -> list[Colu
 
 
 def _part(profile: Profile, part: str, column: Column) -> Column:
-    return replace(column, name=f"{profile.name}: {part}", part=part, grain=grain(profile.sample, CLOCK))
+    return replace(
+        column, name=f"{profile.name}: {part}", part=part, grain=grain(profile.sample, CLOCK), zone=profile.zone
+    )
 
 
 def _column(profile: Profile, kind: Kind, likelihood: str, **learned: object) -> Column:

@@ -154,7 +154,7 @@ def _of_moment(column: Column, array: pa.Array) -> np.ndarray:
     if column.part == "elapsed":
         return standardised(numbers(array), column.center, column.scale)
     cycle, wave = column.part.split()
-    angle = 2 * np.pi * _turn(clock(array), cycle)
+    angle = 2 * np.pi * _turn(clock(array, column.zone), cycle)
     return standardised(np.sin(angle) if wave == "sin" else np.cos(angle), column.center, column.scale)
 
 
@@ -195,7 +195,7 @@ def _seconds(column: Column, told: Mapping[str, np.ndarray], kind: pa.DataType) 
         return np.arctan2(told["hour sin"], told["hour cos"]) / (2 * np.pi) % 1.0 * CYCLES["hour"]
     if "elapsed" not in told:
         return None
-    local = clock(restored(told["elapsed"], kind))
+    local = clock(restored(told["elapsed"], kind), column.zone)
     offset = local - told["elapsed"]
     return _in_step(local, told, column.low + offset, column.high + offset) - offset
 

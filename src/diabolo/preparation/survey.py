@@ -38,6 +38,7 @@ class Profile:
     ``rising``: none is below the one before. ``counts`` holds how often each text occurs, None if there are too
     many; ``letters`` is their mean length and ``numeric`` the share of them that reads as a number. Texts that all
     read as dates or times have the ``role`` and the numbers of these; ``seems`` says what others look like.
+    ``zone`` is the time zone of instants.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Profile:
     letters: float = 0.0
     numeric: float = 0.0
     seems: str = ""
+    zone: str = ""
 
 
 class Moments:
@@ -210,6 +212,7 @@ class Survey:
 
     def __init__(self, fields: pa.Schema, sample: int, locate: Locate) -> None:
         self._roles = {each.name: role(each.type) for each in fields}
+        self._zones = {each.name: _zone(each.type) for each in fields}
         self._numeric = [name for name, each in self._roles.items() if each.is_numeric or each is Role.TEXT]
         self._places = {name: place for place, name in enumerate(self._numeric)}
         self._tallies = {name: Tally() for name, each in self._roles.items() if each is Role.TEXT}
@@ -251,8 +254,10 @@ class Survey:
             told: dict[str, Any] = {"counts": seen.counts, "letters": seen.letters, "numeric": seen.numeric}
             told["seems"] = seen.spellings.told
             text = Profile(name, kind, seen.rows, seen.missing, **told)
-            return replace(self._numbers(name, role(seen.kind), sample), **told) if role(seen.kind) in MOMENTS else text
-        return self._numbers(name, kind, sample)
+            if role(seen.kind) not in MOMENTS:
+                return text
+            return replace(self._numbers(name, role(seen.kind), sample), **told, zone=_zone(seen.kind))
+        return replace(self._numbers(name, kind, sample), zone=self._zones[name])
 
     def _numbers(self, name: str, kind: Role, sample: np.ndarray) -> Profile:
         j, m = self._places[name], self._moments
@@ -270,6 +275,10 @@ class Survey:
                 f"{self._locate(self.rows + row)}, column {self._numeric[j]!r}: {x[row, j]:g} is beyond "
                 f"{LARGEST:g}, too large to square. Take logarithms of that column, or use another unit."
             )
+
+
+def _zone(kind: pa.DataType) -> str:
+    return (kind.tz or "") if pa.types.is_timestamp(kind) else ""
 
 
 def refuse_infinity(values: np.ndarray, name: str, first: int, locate: Locate) -> None:

@@ -84,10 +84,13 @@ def parsed(array: pa.Array) -> np.ndarray:
     return numbers(array)
 
 
-def clock(array: pa.Array) -> np.ndarray:
-    """Seconds since 1970 on the clock of the column's own time zone, which days and hours are counted by."""
+def clock(array: pa.Array, zone: str = "") -> np.ndarray:
+    """Seconds since 1970 on the clock of ``zone``, or of the column's own, which days and hours are counted by.
+
+    What is written without a zone is taken as that of the clock.
+    """
     if types.is_timestamp(array.type) and array.type.tz is not None:
-        array = pc.local_timestamp(array)
+        array = pc.local_timestamp(array.cast(pa.timestamp(array.type.unit, zone or array.type.tz)))
     return numbers(array)
 
 
