@@ -1085,3 +1085,10 @@ def test_instants_are_judged_by_the_clock_of_the_fit() -> None:
     texts = pa.table({"at": [each.isoformat() for each in berlin["at"].to_pylist()]})
     torch.testing.assert_close(preparation.transform(texts), x)
     assert preparation.inverse_transform(x, like=berlin).equals(berlin)
+
+
+def test_a_text_among_numbers_that_repeat_is_told() -> None:
+    ages = [f"{20 + i % 60}.5" for i in range(600)]
+    ages[77] = "unknown"
+    with pytest.warns(DiaboloWarning, match="Column 'age' holds numbers with some text among them"):
+        Preparation().fit(pa.table({"age": ages}))

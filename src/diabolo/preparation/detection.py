@@ -220,6 +220,9 @@ def _text(profile: Profile, kept: int, likelihood: str | None) -> Detected:
     if likelihood is None and profile.seems and len(profile.counts) > FEW:
         told = f"Column {profile.name!r} is learned as {len(profile.counts)} categories, and looks like {profile.seems}"
         warnings.warn(f"{told}.", DiaboloWarning, stacklevel=2)
+    if likelihood is None and NUMERIC <= profile.numeric < 1 and len(profile.counts) > FEW:
+        told = f"Column {profile.name!r} holds numbers with some text among them, and is learned as categories"
+        warnings.warn(f"{told}. Where the text is a mistake, correct it or write NA.", DiaboloWarning, stacklevel=2)
     return _category(profile, kept)
 
 
@@ -277,9 +280,8 @@ def _cycle(profile: Profile, name: str, likelihood: str = "Normal") -> list[Colu
 
 
 def _part(profile: Profile, part: str, column: Column) -> Column:
-    return replace(
-        column, name=f"{profile.name}: {part}", part=part, grain=grain(profile.sample, CLOCK), zone=profile.zone
-    )
+    fine = grain(profile.sample, CLOCK)
+    return replace(column, name=f"{profile.name}: {part}", part=part, grain=fine, zone=profile.zone)
 
 
 def _column(profile: Profile, kind: Kind, likelihood: str, **learned: object) -> Column:
