@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import torch
 
 from diabolo.errors import InvalidArtifact
 from diabolo.priors import Autoregressive
-from diabolo.schema import numbers
+from diabolo.schema import Schema, numbers
 from diabolo.tasks.tensors import alike, filled, group, rebuilt
 from diabolo.variants import RQVAE, FlowPosterior, Linear, Vanilla, Variant, named
 from diabolo.variants.variant import shapes
@@ -64,3 +65,20 @@ def test_gaps_are_alike_at_the_same_places_only() -> None:
     assert alike(one, one.clone())
     assert not alike(one, other)
     assert not alike(one, one[:1])
+
+
+class Slow(Vanilla):
+    """Somebody else's, which makes a tensor for each column."""
+
+    def networks(self, schema: Schema, *parts: Any) -> Any:
+        assert len([torch.zeros(1) for _ in schema.columns]) == len(schema.columns)
+        return super().networks(schema, *parts)
+
+
+def test_what_takes_a_step_for_each_column_is_rebuilt() -> None:
+    schema = numbers(3000)
+    held = Slow(hidden=(), latent=1).build(schema).state_dict()
+    assert alike(
+        rebuilt(Slow(hidden=(), latent=1), schema, held).state_dict()["decoder.layers.0.weight"],
+        held["decoder.layers.0.weight"],
+    )

@@ -71,10 +71,11 @@ def pixels_of(file: Path, mode: str, grid: tuple[int, ...]) -> np.ndarray:
 
     with opened(file) as image:
         told = ImageOps.exif_transpose(image)
-        if told.mode in DEEP and not ((deep := np.asarray(told)).min() >= 0 and deep.max() <= DEEPEST):
-            raise UnreadableFile(f"{file} holds values beyond 0 to {DEEPEST:,}. Save it with 8 or 16 bits.")
-        if told.mode in DEEP and mode != "F":
-            told = Image.fromarray(np.rint(np.clip(np.asarray(told), 0, DEEPEST) / STEPS).astype(np.uint8))
+        if told.mode in DEEP:
+            values = np.asarray(told)
+            if values.min() < 0 or values.max() > DEEPEST:
+                raise UnreadableFile(f"{file} holds values beyond 0 to {DEEPEST:,}. Save it with 8 or 16 bits.")
+            told = told if mode == "F" else Image.fromarray(np.rint(values / STEPS).astype(np.uint8))
         factor = STEPS if mode == "F" and told.mode not in DEEP else 1
         told = told.convert(mode)
         told = told.point(lambda value: value * factor + 0) if factor > 1 else told

@@ -75,7 +75,10 @@ def embedding(
 
     truth, codes = _classes(labels), np.asarray(codes, dtype=np.float64)
     if codes.ndim != 2 or not np.isfinite(codes).all():
-        raise InvalidData(f"Codes are finite numbers of the shape (n, numbers). Got {codes.shape}.")
+        raise InvalidData(
+            f"Codes are finite numbers of the shape (n, numbers). Got {codes.shape}: leave out rows with NaN, and give "
+            "codes of one number as (n, 1)."
+        )
     if len(np.unique(truth)) < 2 or np.bincount(truth).min() < FOLDS or len(codes) != len(truth):
         raise InvalidData(
             f"Labels of two kinds or more are needed, each for {FOLDS} rows or more, and one code per label; there are "

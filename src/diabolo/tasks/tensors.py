@@ -17,7 +17,7 @@ from diabolo.variants import Variant
 from diabolo.variants.variant import Shapes, shapes
 
 M = TypeVar("M", bound=nn.Module)
-CALLS = 50  # that make a tensor, for each one of a module; 15 are the most that the variants need
+CALLS = 50  # that make a tensor, for each one of a module, and one more for each number; ours need 15 at most
 OTHERS = "The weights in the file are not those of the variant it names."
 
 
@@ -57,7 +57,8 @@ def filled(build: Callable[[], M], weights: Mapping[str, Tensor], expected: Call
 
     Those are found without memory, and in time that the file pays for, since a hostile one may ask for any size.
     """
-    with Sparing(CALLS * (len(weights) + 1)), torch.device("meta"):
+    left = CALLS * (len(weights) + 1) + sum(each.numel() for each in weights.values())
+    with Sparing(left), torch.device("meta"):
         known = shapes(build().state_dict()) if expected is None else expected()
     if known != shapes(weights):
         raise InvalidArtifact(OTHERS)
