@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -304,6 +305,13 @@ def test_the_curve_of_further_trainings_goes_on() -> None:
     assert training.get_xdata().tolist() == list(range(1, count + 1)) and count > 4
     kept = 5 + int(np.argmin(held_out.get_ydata()[4:]))
     assert f"kept: epoch {kept}" in plots.training_curve(detector).axes[0].get_legend_handles_labels()[1]
+
+
+def test_no_epoch_of_a_further_training_is_marked_where_none_was_judged() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 4))
+    detector = AnomalyDetector(trainer=Trainer(epochs=4), random_state=0).fit(rows)
+    detector.history_ += [replace(epoch, valid=None) for epoch in detector.history_[:2]]
+    assert plots.training_curve(detector).axes[0].get_legend_handles_labels()[1] == ["training", "held out"]
 
 
 def test_usage_draws_the_shares() -> None:

@@ -1060,6 +1060,7 @@ def test_whole_numbers_of_tables_stay_whole_beside_gaps() -> None:
     [
         pa.array([Decimal("1.00"), Decimal("0.00"), None] * 30, pa.decimal128(10, 2)),
         pa.array([Decimal("1.50"), Decimal("2.50"), None] * 30, pa.decimal128(10, 2)),
+        pa.array([Decimal("1e-7"), Decimal(10**15 + 1), None] * 30, pa.decimal128(38, 8)),
         pa.array([0, 1_000_000, None] * 30, pa.duration("us")),
         pa.array([1234567.25, 1234567.21, None] * 30),
     ],

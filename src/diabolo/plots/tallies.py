@@ -96,6 +96,7 @@ def training_curve(task: Task) -> Figure:
     valid = [np.nan if epoch.valid is None else sum(epoch.valid.values()) for epoch in history]
     if np.isfinite(valid).any():
         at.plot(numbers, valid, color="#3d5f92", linewidth=1.5, label="held out")
+    if np.isfinite(valid[last:]).any():
         best = last + int(np.nanargmin(valid[last:]))
         at.scatter(numbers[best], valid[best], color="#cf4a33", s=22, zorder=3, label=f"kept: epoch {numbers[best]}")
     at.legend(frameon=False, fontsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from enum import Enum
 
 import numpy as np
@@ -143,6 +144,8 @@ def unworded(texts: pa.Array, kind: pa.DataType) -> pa.Array:
         return unworded(texts, kind.value_type).dictionary_encode().cast(kind)
     if types.is_time(kind):
         return convert(texts, CLOCK).cast(kind)
+    if types.is_decimal(kind):
+        return pa.array([None if each is None else Decimal(each) for each in texts.to_pylist()], kind)
     if types.is_duration(kind):
         return restored(_floats(texts.cast(pa.float64())), kind)
     return texts.cast(pa.float64() if types.is_integer(kind) else texts.type).cast(kind)
@@ -174,9 +177,7 @@ def _floats(array: pa.Array) -> np.ndarray:
 
 def _texts(array: pa.Array) -> pa.Array:
     kind = array.type
-    if types.is_decimal(kind):  # exactly, of ids too, and 1.00 as 1
-        return pa.array([None if each is None else f"{each.normalize():f}" for each in array.to_pylist()], pa.string())
-    if types.is_floating(kind) or types.is_duration(kind):
+    if any(is_of(kind) for is_of in (types.is_floating, types.is_decimal, types.is_duration)):  # counted as numbers
         there = zip(numbers(array).tolist(), array.is_valid().to_pylist(), strict=True)
         return pa.array([number_text(each) if known else None for each, known in there], pa.string())
     return array if types.is_string(kind) else array.cast(pa.string())
