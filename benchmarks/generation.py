@@ -8,7 +8,8 @@ both over ``--test`` test images, evenly spaced. One network for all, under a mi
 layers of 236 units with a residual block each, mirrored; ``--network convolutional`` two stages of 32 and 64 channels
 instead, trained in bf16. One configuration for all variants, at their defaults else but for the codes above the code
 of LadderVAE, 16 numbers, 128 units in between, and for the units of FlowPrior: 8 per code number, which are 155,000
-weights more. Variants and seeds are trained side by side, each on one thread.
+weights more. With ``--draws`` they learn from the importance bound of so many codes per image, as the IWAE. Variants
+and seeds are trained side by side, each on one thread.
 """
 
 from __future__ import annotations
@@ -70,10 +71,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--test", type=int, default=10_000)
     parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=0, help="codes per image in training; 0: as the variant has it")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     asked = parser.parse_args()
-    plan = Plan(asked.network, asked.epochs, asked.rows, asked.test, asked.samples)
+    plan = Plan(asked.network, asked.epochs, asked.rows, asked.test, asked.samples, asked.draws)
     for line in table(asked.variants, plan, range(asked.first, asked.first + asked.seeds)):
         print(" | ".join(line), flush=True)
 
@@ -87,6 +89,7 @@ class Plan:
     rows: int = 60_000
     test: int = 10_000
     samples: int = 1000
+    draws: int = 0
 
     @property
     def schema(self) -> Schema:
@@ -102,7 +105,8 @@ class Plan:
 
     def variant(self, name: str) -> Variant:
         """The variant with the network of the plan."""
-        return named()[name](hidden=HIDDEN[self.network], **CODE, **OWN.get(name, {}))
+        drawn = {"samples": self.draws} if self.draws else {}
+        return named()[name](hidden=HIDDEN[self.network], **CODE, **OWN.get(name, {}), **drawn)
 
 
 def table(variants: str, plan: Plan, seeds: range) -> Iterator[list[str]]:
@@ -116,7 +120,8 @@ def table(variants: str, plan: Plan, seeds: range) -> Iterator[list[str]]:
             weights, elbo, nll, seconds = np.array([each.result() for each in own]).T
             spread = f"{nll.std():.2f}" if len(seeds) > 1 else ""
             figures = f"{elbo.mean():.2f}", f"{nll.mean():.2f}", spread, f"{seconds.mean():.0f}"
-            yield [name, f"{weights[0]:,.0f}", str(plan.epochs), *figures]
+            label = f"{name}, {plan.draws} draws" if plan.draws else name
+            yield [label, f"{weights[0]:,.0f}", str(plan.epochs), *figures]
 
 
 def run(name: str, plan: Plan, seed: int) -> tuple[float, float, float, float]:

@@ -247,6 +247,18 @@ def test_gate_opens_by_h_and_sizes_are_its_own() -> None:
     torch.testing.assert_close(part(torch.tensor([[3.0, -3.0]])).z, torch.tensor([[5.0, 0.0]]))
 
 
+def test_the_largest_sizes_are_kept_whatever_the_gates_while_k_grows() -> None:
+    part, h = sparse.Gated(3, k=3), torch.tensor([[3.0, 2.0, -0.5]])
+    with torch.no_grad():
+        part.offset.copy_(torch.tensor([0.0, 0.0, 1.0]))
+    part.growth.reach(0.5 * sparse.GROWTH)
+    torch.testing.assert_close(part(h).z, torch.tensor([[3.0, 2.0, 0.0]]))  # k is 2
+    part.growth.reach(0.99 * sparse.GROWTH)
+    assert part(h).z[0, 2] > 0.4
+    part.growth.reach(sparse.GROWTH)
+    torch.testing.assert_close(part(h).z, torch.tensor([[3.0, 2.0, 0.0]]))
+
+
 # -- second reconstructions --
 
 
@@ -351,7 +363,7 @@ def recovery(variant: Variant) -> tuple[float, float]:
     return mean_max_cosine(truth.numpy(), found), fidelity(autoencoder, Rows(x / scale)).dead
 
 
-@pytest.mark.parametrize("family", [TopKDictionary, BatchTopK, JumpReLU, Matryoshka])
+@pytest.mark.parametrize("family", [TopKDictionary, BatchTopK, JumpReLU, GatedDictionary, Matryoshka])
 def test_a_known_dictionary_is_recovered_and_better_than_by_l1(family: type[TopKDictionary]) -> None:
     cosine, dead = recovery(family(latent=48, k=3))
     assert cosine > 0.95 and dead < 0.03

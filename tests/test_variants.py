@@ -7,18 +7,23 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from diabolo import variants
+from diabolo.autoencoder import Bound
 from diabolo.batches import Rows
+from diabolo.bottlenecks import Gaussian
 from diabolo.checks import check_variant
 from diabolo.errors import InvalidData, InvalidParameter
 from diabolo.params import Params
+from diabolo.priors import Flow
 from diabolo.randomness import seeded
 from diabolo.schema import Schema, numbers
 from diabolo.trainer import Trainer
 from diabolo.variants import (
+    IWAE,
     LFQ,
     VAE,
     VQVAE,
     Contractive,
+    FlowPrior,
     KSparse,
     Linear,
     Masked,
@@ -122,6 +127,46 @@ def test_a_conditional_vae_draws_what_the_label_says() -> None:
         drawn = autoencoder.sample(300, labels)
     for label in range(2):
         torch.testing.assert_close(drawn[label::2].mean(0), x[label::2].mean(0), atol=0.15, rtol=0)
+
+
+DRAWN = [name for name, variant in named().items() if issubclass(variant, VAE) and not issubclass(variant, IWAE)]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_several_draws_cost_what_the_importance_bound_says(name: str) -> None:
+    """-log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), whatever the prior and the posterior."""
+    autoencoder = named()[name](latent=3, warmup=0.0, samples=4).build(numbers(5))
+    x = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), seeded(1):
+        costs = autoencoder.losses(x)
+    with torch.no_grad(), seeded(1):
+        z, nats = autoencoder.bottleneck.propose(autoencoder.encoder(x), 4)
+        likely = autoencoder.decode(z).log_prob(x.repeat_interleave(4, 0)).flatten(1).sum(1)
+    bound = torch.tensor(4).log() - (likely - nats).view(6, 4).logsumexp(1)
+    torch.testing.assert_close(costs["nll"] + costs["kl"], bound)
+
+
+@pytest.mark.parametrize("name, numbers_drawn", [("VAE", 3), ("LadderVAE", 3 + 4)])
+def test_free_nats_are_paid_for_every_draw(name: str, numbers_drawn: int) -> None:
+    """More of them than any draw costs: the bound is that of the values, and what is always paid."""
+    autoencoder = named()[name](latent=3, warmup=0.0, samples=4, free=50.0).build(numbers(5))
+    x = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), seeded(1):
+        costs = autoencoder.losses(x)
+    with torch.no_grad(), seeded(1):
+        z, _ = autoencoder.bottleneck.propose(autoencoder.encoder(x), 4)
+        likely = autoencoder.decode(z).log_prob(x.repeat_interleave(4, 0)).flatten(1).sum(1)
+    bound = torch.tensor(4).log() - likely.view(6, 4).logsumexp(1) + 50.0 * numbers_drawn
+    torch.testing.assert_close(costs["nll"] + costs["kl"], bound)
+
+
+def test_choices_combine_by_inheritance() -> None:
+    class Both(IWAE, FlowPrior):
+        """Several draws, and a prior bent by a flow."""
+
+    autoencoder = Both(latent=3).build(numbers(5))
+    assert isinstance(autoencoder.bottleneck, Gaussian) and isinstance(autoencoder.bottleneck.prior, Flow)
+    assert autoencoder.bound == IWAE().bound() == Bound(8)
 
 
 def test_vade_finds_clusters() -> None:

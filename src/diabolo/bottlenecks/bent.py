@@ -56,7 +56,7 @@ class Bent(Random):
         else:
             z, stretch = self._bent(mean, context)
             nats = -entropy(scale) - stretch - self.prior.log_prob(z)
-        return Code(z, self._priced(nats[:, None], math.prod(mean.shape[1:])))
+        return Code(z, self._priced(nats[:, None], mean.shape[2:]))
 
     def propose(
         self, h: Float[Tensor, "n width *grid"], samples: int

@@ -89,6 +89,7 @@ class Random(Continuous, ABC):
     The cost, in nats per row, is ``kl = weight * |KL(q || p) - capacity|``, where no term of the KL counts less than
     ``free`` (see ``_priced``). ``weight`` is the beta of Higgins et al. (2017), ``capacity`` the nats that a row may
     tell (Burgess et al., 2018, arXiv:1804.03599); both are numbers or an ``Anneal``. A weight of 0 leaves the cost out.
+    Of several draws per row each costs ``log q(z | x) - log p(z)`` instead of the KL, in one term.
     """
 
     def __init__(
@@ -114,16 +115,21 @@ class Random(Continuous, ABC):
         return None
 
     def draw(self, h: Float[Tensor, "n width *grid"], samples: int) -> Code:
-        """``samples`` draws per row, each at the price ``log q(z | x) - log p(z)``; ``posterior`` has n rows."""
+        """``samples`` draws per row, each at the price of ``log q(z | x) - log p(z)``; ``posterior`` has n rows."""
         z, nats = self.propose(h, samples)
-        return Code(z, {"kl": self.weight() * nats} if self.weight.end else {}, posterior=self.posterior(h))
+        return Code(z, self._priced(nats[:, None], z.shape[2:]), posterior=self.posterior(h))
 
-    def _priced(self, terms: Float[Tensor, "n *terms"], numbers: int) -> dict[str, Tensor]:
-        """The price of a divergence whose ``terms`` add up; each stands for its part of the ``numbers`` of a code."""
+    @property
+    def numbers(self) -> int:
+        """How many numbers are drawn at each place."""
+        return self.latent
+
+    def _priced(self, terms: Float[Tensor, "n *terms"], grid: tuple[int, ...]) -> dict[str, Tensor]:
+        """The price of a divergence whose ``terms`` add up; each stands for its part of the numbers of a code."""
         if not self.weight.end:
             return {}
         if self.free:
-            terms = terms.clamp_min(self.free * numbers / math.prod(terms.shape[1:]))
+            terms = terms.clamp_min(self.free * self.numbers * math.prod(grid) / math.prod(terms.shape[1:]))
         nats = terms.flatten(1).sum(1)
         return {"kl": self.weight() * (nats if self.capacity is None else (nats - self.capacity()).abs())}
 
@@ -170,7 +176,7 @@ class Gaussian(Random):
         else:
             z = mean + scale * normal_like(mean) if self.training else mean
             terms = self.prior.divergence(mean, scale)
-        return Code(z, self._priced(terms, math.prod(mean.shape[1:])), posterior=_normal(mean, scale))
+        return Code(z, self._priced(terms, mean.shape[2:]), posterior=_normal(mean, scale))
 
     def propose(
         self, h: Float[Tensor, "n width *grid"], samples: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -79,11 +78,15 @@ class Ladder(Random):
             for high, low in pairwise(self.sizes)
         )
 
+    @property
+    def numbers(self) -> int:
+        return sum(self.sizes)
+
     def forward(self, h: Float[Tensor, "n width *grid"]) -> Code:
         mean, scale = moments(h)
         levels = list(self._levels(mean, scale, normal_like(mean) if self.training else torch.zeros_like(mean)))
         terms = torch.cat([level.divergence for level in levels], 1)
-        return Code(levels[-1].z, self._priced(terms, math.prod(terms.shape[1:])))
+        return Code(levels[-1].z, self._priced(terms, terms.shape[2:]))
 
     def propose(
         self, h: Float[Tensor, "n width *grid"], samples: int

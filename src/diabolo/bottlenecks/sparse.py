@@ -140,28 +140,26 @@ class JumpReLU(Growing):
         return (h > threshold).to(h.dtype) + (ramp - ramp.detach())
 
 
-class Gated(Continuous):
+class Gated(Growing):
     """Whether a number is in use and how large it is, said apart (Rajamanoharan et al., 2024, arXiv:2404.16014).
 
     ``z_j = H(h_j) relu(exp(r_j) h_j + m_j)``: h opens the gate, and with a scale and an offset of its own it is the
-    size. The step function H has no slope, so the gate learns from ``penalties.Gate`` alone. h and z have shape (n,
-    latent, *grid).
+    size. The step function H has no slope, so the gate learns from ``penalties.Gate`` alone. In training a row may at
+    first keep its largest sizes whatever their gates, from 1 up to ``k`` of them. h and z have shape (n, latent,
+    *grid). Raises InvalidParameter if ``k`` is larger than ``latent``.
 
     >>> Gated(2)(torch.tensor([[-1.0, 2.0]])).z
-    tensor([[0., 2.]], grad_fn=<MulBackward0>)
+    tensor([[0., 2.]], grad_fn=<WhereBackward0>)
     """
 
-    def __init__(self, latent: int) -> None:
-        super().__init__(latent, latent)
+    def __init__(self, latent: int, k: int = 1) -> None:
+        super().__init__(latent, k)
         self.log_scale = nn.Parameter(torch.zeros(latent))
         self.offset = nn.Parameter(torch.zeros(latent))
 
     def forward(self, h: Float[Tensor, "n latent *grid"]) -> Code:
         size = along(self.log_scale.exp(), h) * h + along(self.offset, h)
-        return Code((h > 0) * size.relu(), {})
-
-    def sample(self, n: int, grid: tuple[int, ...] = ()) -> Float[Tensor, "n latent *grid"]:
-        return self(self._normal(n, grid)).z
+        return Code(self.grown(size, (h > 0) * size.relu(), self.growth()), {})
 
 
 def _checked(k: int, latent: int) -> float:

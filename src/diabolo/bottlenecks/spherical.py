@@ -55,7 +55,7 @@ class Spherical(Random):
         angles = Angles.of(concentration, self.latent)
         nats = _log_z0(self.latent) - angles.log_z - concentration * (angles.chance * versine(angles.middle)).sum(-1)
         z = turned(mean, angles.at(uniform_like(concentration)), normal_like(mean)) if self.training else mean
-        return Code(z.movedim(-1, 1), self._priced(nats[..., None], math.prod(mean.shape[1:])))
+        return Code(z.movedim(-1, 1), self._priced(nats[..., None], mean.shape[1:-1]))
 
     def propose(
         self, h: Float[Tensor, "n width *grid"], samples: int

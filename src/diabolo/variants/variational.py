@@ -35,12 +35,14 @@ class VAE(Deep):
     For generating rows, and for ``importance_bound``, which bounds -log p of a row; scores take the mean code instead
     of draws, and may lie on either side of -log p. With ``beta`` other than 1 it is the beta-VAE (Higgins et al.,
     2017), with ``scale="learned"`` the sigma-VAE, a spread per column (Rybkin et al., 2021, arXiv:2006.13202). Where
-    the schema has conditions it is the conditional VAE (Sohn et al., 2015), as every variant.
+    the schema has conditions it is the conditional VAE (Sohn et al., 2015), as every variant. With more ``samples`` it
+    learns from the importance bound, as ``IWAE``, and so do the variants made of it, whatever their prior.
     """
 
     beta: Annotated[Positive, "price of a nat of information in the code"] = 1.0
     free: Annotated[NonNegative, "nats per code number that are always paid, so that using them costs no more"] = 0.0
     warmup: Annotated[Fraction, WARMUP] = 0.2
+    samples: Annotated[Count, "codes drawn per row in training, weighed as the IWAE's"] = 1
 
     def bottleneck(self, width: int) -> Bottleneck:
         return Gaussian(self.latent, Anneal(0.0, self.beta, self.warmup), self.free, prior=self.prior())
@@ -48,6 +50,9 @@ class VAE(Deep):
     def prior(self) -> Prior:
         """What codes are drawn from."""
         return StandardNormal(self.latent)
+
+    def bound(self) -> Bound:
+        return Bound(self.samples)
 
 
 class AnnealedVAE(Deep):
@@ -105,20 +110,13 @@ class DIPVAE(VAE):
         return [Covariance(self.weight, self.diagonal, self.of)]
 
 
-class IWAE(Deep):
+class IWAE(VAE):
     """A VAE with several draws per row, weighed by how well they explain it (Burda et al., 2016, arXiv:1509.00519).
 
     For tighter bounds on log p and richer codes than the VAE's. Draws are made in training; scores use the mean code.
     """
 
     samples: Annotated[Count, "codes drawn per row in training"] = 8
-    warmup: Annotated[Fraction, WARMUP] = 0.2
-
-    def bottleneck(self, width: int) -> Bottleneck:
-        return Gaussian(self.latent, Anneal(0.0, 1.0, self.warmup))
-
-    def bound(self) -> Bound:
-        return Bound(self.samples)
 
 
 class MIWAE(IWAE):
