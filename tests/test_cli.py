@@ -84,6 +84,17 @@ def test_fit_says_what_it_learned_and_leaves_only_the_model(tmp_path: Path, plac
     assert [path.name for path in tmp_path.iterdir()] == ["m.diabolo"]
 
 
+def test_what_was_not_learned_from_is_passed_through_as_it_is_written(tmp_path: Path, model: Path, new: Path) -> None:
+    header, *lines = new.read_text().splitlines()
+    own = {"phone": "+490123", "version": "1.10", "price": "12.50", "since": "2024-01-05 08:00", "active": "True"}
+    wide = [",".join([header, *own]), *(",".join([line, *own.values()]) for line in lines)]
+    (tmp_path / "wide.csv").write_text("\n".join(wide) + "\n")
+    out, _ = command("run", model, tmp_path / "wide.csv", "-q")
+    assert all(own.items() <= row.items() for row in rows_of(out))
+    command("run", model, tmp_path / "wide.csv", "-o", tmp_path / "out.parquet", "-q")
+    assert pq.read_schema(tmp_path / "out.parquet").field("price").type == "double"
+
+
 def test_fit_repeats_for_a_seed_and_can_be_silent(tmp_path: Path, place: Path) -> None:
     for name in ("one", "two"):
         words = (
@@ -117,7 +128,7 @@ def test_run_keeps_every_row_and_column_and_marks_the_broken_ones(model: Path, n
     out, err = command("run", model, new)
     rows = rows_of(out)
     assert [(row["a"], row["unit"]) for row in rows] == [(row["a"], row["unit"]) for row in rows_of(new.read_text())]
-    assert [row["broken"] for row in rows] == ["false"] * 55 + ["true"] * 5
+    assert [row["broken"] for row in rows] == ["False"] * 55 + ["True"] * 5  # as they are written
     assert list(rows[0])[-3:] == ["anomaly_score", "p_value", "anomaly"]
     assert all(row["anomaly"] == "true" for row in rows[-5:])
     marked = sum(row["anomaly"] == "true" for row in rows)

@@ -190,11 +190,21 @@ def test_npz_labels_are_marked_and_columns_keep_their_names(tmp_path: Path) -> N
         ("2019,2020\n2,3\n", {"2019": [2], "2020": [3]}),
         ("a\r\n1\r\n2\r\n", {"a": [1, 2]}),
         ("a,b\n1,true\n2,False\n", {"a": [1, 2], "b": [True, False]}),
-        ("a\n9223372036854775807\n9223372036854775808\n", {"a": [9.223372036854775807e18, 9.223372036854775808e18]}),
+        ("a\n9223372036854775807\n9223372036854775808\n", {"a": ["9223372036854775807", "9223372036854775808"]}),
+        ("a\n9223372036854775807\n92233720368547758080\n", {"a": [9.223372036854775807e18, 9.2233720368547758080e19]}),
+        ("a\n30000000000000000001\n30000000000000000002\n7\n", {"a": [3e19, 3e19, 7.0]}),
     ],
 )
 def test_csv_as_it_comes(tmp_path: Path, text: str, expected: dict[str, list[Any]]) -> None:
     assert read(tmp_path / "t.csv", text).to_pydict() == expected
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_columns_that_no_type_is_known_of_stay_as_they_are_written(tmp_path: Path, once: bool) -> None:
+    origin = Origin(written(tmp_path / "t.csv", "x,phone,version,when,price\n1.50,+49,1.10,2024-01-01 08:00,2.50\n"))
+    origin.once = once
+    told = {"x": 1.5, "phone": "+49", "version": "1.10", "when": "2024-01-01 08:00", "price": "2.50"}
+    assert Delimited(origin, {"x": "double"}, verbatim=True).table().to_pylist() == [told]
 
 
 @pytest.mark.parametrize("line", [2, 4])
@@ -294,6 +304,16 @@ def test_broken_csv(tmp_path: Path, text: str, told: str) -> None:
 )
 def test_broken_json_lines(tmp_path: Path, text: str, told: str) -> None:
     assert told in failure(tmp_path / "t.jsonl", text)
+
+
+@pytest.mark.parametrize(
+    "values, kind",
+    [("30000000000000000001 30000000000000000002", "string"), ("30000000000000000001 7", "double"), ("5 7", "int64")],
+)
+def test_whole_numbers_of_json_that_floats_cannot_tell_apart_are_names(tmp_path: Path, values: str, kind: str) -> None:
+    source = open_source(written(tmp_path / "t.jsonl", "".join(f'{{"id": {each}}}\n' for each in values.split())))
+    assert source.schema.field("id").type == kind
+    assert [str(each) for each in columns(source)["id"]] == values.split() or kind == "double"
 
 
 def test_json_lines_of_several_types(tmp_path: Path) -> None:

@@ -41,24 +41,36 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def open_data(data: str, format: str | None, task: Task | None = None) -> Source:
-    """The rows of DATA, images as ``task`` knows them. Raises InvalidParameter for a format that is not known."""
+def open_data(data: str, format: str | None, task: Task | None = None, *, verbatim: bool = False) -> Source:
+    """The rows of DATA, images as ``task`` knows them; with ``verbatim`` what it did not learn from stays as it is.
+
+    Raises InvalidParameter for a format that is not known.
+    """
     from diabolo.readers import FORMATS, open_source
 
     if format is not None and format not in FORMATS and not format.startswith("images"):
         raise InvalidParameter(
             f"There is no format {format!r}.{suggestion(format, FORMATS)} Use: {', '.join(FORMATS)}, images."
         )
-    known = (task.preparation_.schema_, task.fields_.types) if task else ()
-    return open_source(data, format, *known)
+    if task is None:
+        return open_source(data, format)
+    schema, types = task.preparation_.schema_, task.fields_.types
+    if verbatim:
+        types = {name: types.get(name, "") for name in schema.sources if name not in schema.dropped}
+    return open_source(data, format, schema, types, verbatim=verbatim)
 
 
-def results_of(task: Task, data: str, format: str | None) -> tuple[int | None, Iterator[RecordBatch]]:
-    """How many rows there will be, where that is known, and the rows; for a task that draws DATA is their number."""
+def results_of(
+    task: Task, data: str, format: str | None, *, verbatim: bool
+) -> tuple[int | None, Iterator[RecordBatch]]:
+    """How many rows there will be, where that is known, and the rows; for a task that draws DATA is their number.
+
+    With ``verbatim`` text that it did not learn from stays as it is.
+    """
     from diabolo import Synthesizer, stream
 
     if not isinstance(task, Synthesizer):
-        source = open_data(data, format, task)
+        source = open_data(data, format, task, verbatim=verbatim)
         return source.rows, stream.results(task, source)
     if not (data.isdecimal() and len(data) < 16):
         raise InvalidParameter(

@@ -153,17 +153,19 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     embedder adds the numbers of the code, a clusterer cluster and cluster_probability. For a synthesizer DATA is the
     number of new rows to draw.
 
-    Rows keep their order, and columns that the model does not know are passed through. Memory does not grow with the
-    file: at most 8 blocks of 65,536 rows (fewer where there are more than 32 columns) are held at once. Only --fdr
-    needs all p-values before its first decision: 9 bytes per row, and a temporary file as large as OUT.
+    Rows keep their order, and columns that the model did not learn from are passed through, from CSV to CSV as they are
+    written. Memory does not grow with the file: at most 8 blocks of 65,536 rows (fewer where there are more than 32
+    columns) are held at once. Only --fdr needs all p-values before its first decision: 9 bytes per row, and a temporary
+    file as large as OUT.
     """
     from diabolo import load, stream
+    from diabolo.writers import delimited
 
     talk = Talk(quiet)
     check_output(output, data, model, rows=True)
     check_share(fdr)
     task = load(model)
-    total, results = results_of(task, data, format)
+    total, results = results_of(task, data, format, verbatim=delimited(output, output_format))
     if only_scores or explain or fdr is not None or fail_on_anomaly:
         check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
     shown = output != "-" or not sys.stdout.isatty()

@@ -189,10 +189,8 @@ def open_sink(path: str | Path, format: str | None = None) -> Sink | Pictures:
     if str(path).endswith("/") or format == "images":
         return Pictures(Path(path))
     place = None if str(path) == "-" else Path(path)
-    endings = [] if place is None else [ending.lower() for ending in place.suffixes]
-    packed = endings[-1:] == [".gz"]
-    known = [ENDINGS[ending] for ending in endings[-1 - packed :] if ending in ENDINGS]
-    name = format or ("csv" if place is None else next(iter(known), None))
+    packed = place is not None and place.suffix.lower() == ".gz"
+    name = format or _format(place)
     if name is None:
         told = f"The ending of {path} names no format that can be written"
         raise InvalidParameter(f"{told}. Choose one of {', '.join(ENCODERS)}; for images, a new folder: {path}/")
@@ -203,6 +201,20 @@ def open_sink(path: str | Path, format: str | None = None) -> Sink | Pictures:
     if place is not None and not place.parent.is_dir():
         raise InvalidParameter(f"There is no folder {place.parent} to write {place.name} into. Make it first.")
     return Sink(place, ENCODERS[name], packed)
+
+
+def delimited(path: str | Path, format: str | None = None) -> bool:
+    """Whether ``open_sink`` would write CSV or TSV, in which text stands as it is."""
+    return (format or _format(None if str(path) == "-" else Path(path))) in ("csv", "tsv")
+
+
+def _format(place: Path | None) -> str | None:
+    """The format that the ending of a file says, where it says one; CSV on standard output."""
+    if place is None:
+        return "csv"
+    endings = [ending.lower() for ending in place.suffixes]
+    packed = endings[-1:] == [".gz"]
+    return next((ENDINGS[ending] for ending in endings[-1 - packed :] if ending in ENDINGS), None)
 
 
 def refuse_grids(schema: pa.Schema) -> None:

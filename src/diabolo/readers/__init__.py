@@ -29,14 +29,14 @@ __all__ = ["FORMATS", "Rows", "Sink", "Source", "as_rows", "open_sink", "open_so
 
 Rows: TypeAlias = np.ndarray | pa.Table
 
-FORMATS: dict[str, Callable[[Origin, Mapping[str, str]], Source]] = {
-    "csv": Delimited,
-    "tsv": lambda origin, types: Delimited(origin, types, "\t"),
-    "parquet": lambda origin, types: Parquet(origin),
-    "arrow": lambda origin, types: Arrow(origin),
-    "jsonl": JsonLines,
-    "npz": lambda origin, types: Npz(origin),
-    "npy": lambda origin, types: Npy(origin),
+FORMATS: dict[str, Callable[[Origin, Mapping[str, str], bool], Source]] = {
+    "csv": lambda origin, types, verbatim: Delimited(origin, types, verbatim=verbatim),
+    "tsv": lambda origin, types, verbatim: Delimited(origin, types, "\t", verbatim=verbatim),
+    "parquet": lambda origin, types, verbatim: Parquet(origin),
+    "arrow": lambda origin, types, verbatim: Arrow(origin),
+    "jsonl": lambda origin, types, verbatim: JsonLines(origin, types),
+    "npz": lambda origin, types, verbatim: Npz(origin),
+    "npy": lambda origin, types, verbatim: Npy(origin),
 }
 ENDINGS = {
     ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".pq": "parquet",
@@ -58,13 +58,16 @@ def open_source(
     format: str | None = None,
     schema: Schema | None = None,
     types: Mapping[str, str] = MappingProxyType({}),
+    *,
+    verbatim: bool = False,
 ) -> Source:
     r"""The table in the file ``path``, or on standard input for ``-``; nothing but its shape and types is read yet.
 
     ``format`` is csv, tsv, parquet, arrow, jsonl, npz or npy; None goes by the ending (``.gz`` after it is unpacked),
     and without a known ending by the first bytes. A folder holds images, and an image is a row: of one size, of that of
     ``images:64`` or ``images:48x64``, or of that in the ``schema`` of a fit. With the ``types`` of its columns, what
-    was text then is text now, and pixels have as many bits. Raises UnreadableFile naming the file, the place and the
+    was text then is text now, and pixels have as many bits. With ``verbatim`` the columns of a CSV or TSV file that
+    ``types`` does not name are text as it stands in the file. Raises UnreadableFile naming the file, the place and the
     fix.
 
     >>> import tempfile, pathlib
@@ -83,7 +86,7 @@ def open_source(
         raise UnreadableFile(
             f"{origin.name}: the format {name!r} is not one of {', '.join(FORMATS)}. Name one of these."
         )
-    return FORMATS[name](origin, types)
+    return FORMATS[name](origin, types, verbatim)
 
 
 def _format(origin: Origin) -> str:

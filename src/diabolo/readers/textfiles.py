@@ -23,6 +23,7 @@ HEAD = 1 << 20  # bytes that the header must end within
 BLOCK = 4 << 20  # bytes parsed at once; no row may be longer
 DELIMITERS = ",;\t|"
 RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
+LONG = 10**16  # a whole number of 17 digits: floats cannot tell it from its neighbours
 Row = dict[str, Any]
 TEXTS = ("string", "large_string")
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -48,12 +49,17 @@ class Delimited(Source):
 
     Types are those that fit every value (see ``texts``), so a block never surprises a later one. From standard input,
     which is read once, they come from the first block, whole numbers are taken as numbers, and a later value that does
-    not fit is an error that names it. What was text by the ``types`` of a fit stays text. The text is UTF-8, UTF-16
-    with its mark, or otherwise Latin-1.
+    not fit is an error that names it. What was text by the ``types`` of a fit stays text; with ``verbatim`` a column
+    that ``types`` does not name is text too. Files are UTF-8, UTF-16 with its mark, or otherwise Latin-1.
     """
 
     def __init__(
-        self, origin: Origin, types: Mapping[str, str] = MappingProxyType({}), delimiter: str | None = None
+        self,
+        origin: Origin,
+        types: Mapping[str, str] = MappingProxyType({}),
+        delimiter: str | None = None,
+        *,
+        verbatim: bool = False,
     ) -> None:
         self.name, self.once, self._origin = origin.name, origin.once, origin
         with reading(self.name, "a text table"):
@@ -64,7 +70,8 @@ class Delimited(Source):
         self._delimiter = delimiter or _delimiter(text)
         self._blank = _blank_lines(text)
         self._names = unique(name.strip() for name in _header(text, self._delimiter, self.name))
-        self._first = [_first_kind(types, name) for name in self._names]
+        other = "string" if verbatim else ""
+        self._first = [_first_kind(types.get(name, other)) for name in self._names]
         self._comma = self._delimiter == ";"
         self._stream: Iterator[pa.RecordBatch] | None = None
         self._learn_types()
@@ -209,7 +216,7 @@ class JsonLines(Source):
             for name in dict.fromkeys(name for row in rows for name in row):
                 kind = _kind([row.get(name) for row in rows])
                 nested |= {name: "nested values"} if kind is None else {}
-                kinds[name] = join(kinds.get(name, _first_kind(types, name)), kind or pa.null())
+                kinds[name] = join(kinds.get(name, _first_kind(types.get(name, ""))), kind or pa.null())
             if self.once:
                 self._rows_left = _chained(rows, blocks)
                 break
@@ -271,9 +278,9 @@ class JsonLines(Source):
         return row
 
 
-def _first_kind(types: Mapping[str, str], name: str) -> pa.DataType:
-    """What a column is before its values are seen: text, if it was text in the fit."""
-    return pa.string() if types.get(name, "").removeprefix("dictionary ") in TEXTS else pa.null()
+def _first_kind(known: str) -> pa.DataType:
+    """What a column of a known type is before its values are seen: text, if that is text."""
+    return pa.string() if known.removeprefix("dictionary ") in TEXTS else pa.null()
 
 
 def _kind(values: list[Any]) -> pa.DataType | None:
@@ -287,8 +294,12 @@ def _kind(values: list[Any]) -> pa.DataType | None:
         return moment(_array(values, pa.string()))
     if found == {bool}:
         return pa.bool_()
-    if found == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
-        return pa.int64()
+    if found == {int}:
+        whole = {value for value in values if value is not None}
+        if all(-(2**63) <= value < 2**63 for value in whole):
+            return pa.int64()
+        if min(whole) >= LONG and len(set(map(_float, whole))) < len(whole):
+            return pa.string()  # names made of digits
     return pa.float64() if found <= {int, float} else pa.string()
 
 

@@ -1,7 +1,8 @@
 """Types of the values in text files: guessed from the text, joined over blocks, converted.
 
 A column is the first of empty, whole number, number, boolean, date, instant that all its values can be read as, and
-text otherwise. Whole numbers with leading zeros ("00123") are text: they are names, not amounts.
+text otherwise. Whole numbers with leading zeros ("00123") are text, and those that floats cannot tell apart: they are
+names, not amounts.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ WIDER = {
     (pa.timestamp("ns", "UTC"), pa.timestamp("us", "UTC")): pa.timestamp("us", "UTC"),
 }
 PADDED = r"^\s*[+-]?0[0-9xX]"
+LONG = r"^\s*\d{17,}\s*$"
 HOURS = r"^\d\d:"
 
 
@@ -45,7 +47,7 @@ def guess(strings: pa.Array, comma: bool = False) -> pa.DataType:
     first = strings.drop_null().slice(0, 64)  # most types are ruled out by a look at the first values
     for kind in (pa.null(), *READINGS):
         if fits(first, kind, comma) and fits(strings, kind, comma):
-            return pa.string() if kind == pa.int64() and _padded(strings) else kind
+            return pa.string() if _names(strings, first, kind) else kind
     return pa.string()
 
 
@@ -119,5 +121,10 @@ def _nothing(strings: pa.Array) -> pa.Array:
     return pa.nulls(len(strings))
 
 
-def _padded(strings: pa.Array) -> bool:
-    return bool(pc.any(pc.match_substring_regex(strings, PADDED)).as_py())
+def _names(strings: pa.Array, first: pa.Array, kind: pa.DataType) -> bool:
+    """Whether what can be read as numbers of ``kind`` is names made of digits; ``first`` are the first of them."""
+    if kind == pa.int64():
+        return bool(pc.any(pc.match_substring_regex(strings, PADDED)).as_py())
+    if kind == pa.float64() and all(pc.all(pc.match_substring_regex(each, LONG)).as_py() for each in (first, strings)):
+        return bool(pc.count_distinct(convert(strings, kind)).as_py() < pc.count_distinct(strings).as_py())
+    return False
