@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from diabolo import AnomalyDetector
 from diabolo.errors import InvalidData, UnreadableFile
 from diabolo.grids import stacked
 from diabolo.preparation import Preparation
@@ -205,6 +206,19 @@ def test_columns_that_no_type_is_known_of_stay_as_they_are_written(tmp_path: Pat
     origin.once = once
     told = {"x": 1.5, "phone": "+49", "version": "1.10", "when": "2024-01-01 08:00", "price": "2.50"}
     assert Delimited(origin, {"x": "double"}, verbatim=True).table().to_pylist() == [told]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_delimiter_that_excel_declares_above_the_header(tmp_path: Path, end: str) -> None:
+    lines = ["sep=|", "", "a|b", "1|x;y", "2|z", ""]
+    source = open_source(written(tmp_path / "t.csv", end.join(lines)))
+    assert columns(source) == {"a": [1, 2], "b": ["x;y", "z"]} and source.rows == 2
+    lines[3] = "1|x|y"
+    assert "line 4: 3 fields" in failure(tmp_path / "t.csv", end.join(lines))
+
+
+def test_a_workbook_is_no_table(tmp_path: Path) -> None:
+    assert "is a workbook. Save its sheet as CSV" in failure(tmp_path / "t.xlsx", "PK\x03\x04")
 
 
 @pytest.mark.parametrize("line", [2, 4])
@@ -718,3 +732,15 @@ def test_one_line_alone_is_no_table(tmp_path: Path, text: str, told: str) -> Non
     (tmp_path / "t.json").write_text(text)
     with pytest.raises(UnreadableFile, match=f"holds one line alone.*{told}"):
         open_source(tmp_path / "t.json")
+
+
+def test_an_array_of_records_is_a_table() -> None:
+    records = np.array([(1.5, 2, "x"), (2.5, 3, "y")], [("a", "f4"), ("b", "i8"), ("s", "U3")])
+    rows = as_rows(records)
+    assert isinstance(rows, pa.Table) and rows.to_pydict() == {"a": [1.5, 2.5], "b": [2, 3], "s": ["x", "y"]}
+    masked = np.ma.array(records, mask=[(True, False, False), (False, False, False)])
+    assert as_rows(masked)["a"].to_pylist() == [None, 2.5]
+    with pytest.raises(InvalidData, match="Give each column one name and values of one type"):
+        as_rows(np.zeros(3, [("a", "f4", (2,))]))
+    names = AnomalyDetector("Linear").fit(np.tile(records, 20)).feature_names_in_
+    assert names.tolist() == ["a", "b", "s"]

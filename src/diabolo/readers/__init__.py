@@ -43,6 +43,7 @@ ENDINGS = {
     ".arrow": "arrow", ".arrows": "arrow", ".feather": "arrow", ".ipc": "arrow", ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".npz": "npz", ".npy": "npy",
 }  # fmt: skip
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 MAGIC = {
     b"PAR1": "parquet",
     b"ARROW1": "arrow",
@@ -94,6 +95,11 @@ def _format(origin: Origin) -> str:
         endings = [ending.lower() for ending in origin.path.suffixes if ending.lower() != ".gz"]
         if endings and endings[-1] in ENDINGS:
             return ENDINGS[endings[-1]]
+        if endings and endings[-1] in WORKBOOKS and origin.path.exists():
+            raise UnreadableFile(
+                f"{origin.name} is a workbook. Save its sheet as CSV and name that file, or fit in Python what "
+                "pandas.read_excel reads."
+            )
     with reading(origin.name, "a table"):
         head = origin.head(8)
     return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "csv")
@@ -102,18 +108,25 @@ def _format(origin: Origin) -> str:
 def as_rows(X: Any) -> Rows:
     """``X`` as an array of numbers or an Arrow table; nothing is copied where nothing needs to be.
 
-    Taken are numpy arrays (n, d), (n, channels, time) and (n, channels, height, width), pandas and polars DataFrames,
-    anything that speaks the Arrow C stream, and lists of rows. A column of lists of numbers, of a length that its type
-    tells, becomes a column for each place. Raises InvalidData for anything else.
+    Taken are numpy arrays (n, d), (n, channels, time) and (n, channels, height, width), or of n records with fields,
+    pandas and polars DataFrames, anything that speaks the Arrow C stream, and lists of rows. A column of lists of
+    numbers, of a length that its type tells, becomes a column for each place. Raises InvalidData for anything else.
 
     >>> as_rows([[1, 2], [3, 4]]).shape
     (2, 2)
     """
-    if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
+    if tabular(X):
         return plain(_table(X))
     if hasattr(X, "toarray"):
         raise InvalidData("A sparse matrix was given; dense rows are needed. Call .toarray() on it.")
     return _array(unmasked(X))
+
+
+def tabular(X: Any) -> bool:
+    """Whether the columns of ``X`` have names and a type each: data frames, tables of Arrow, arrays of records."""
+    if isinstance(X, np.ndarray):
+        return X.dtype.names is not None
+    return hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__")
 
 
 def taken(rows: Rows, places: np.ndarray) -> Rows:
@@ -143,6 +156,8 @@ def _table(X: Any) -> pa.Table:
     try:
         if type(X).__module__.partition(".")[0] == "pandas":
             return pa.Table.from_pandas(X.set_axis([str(name) for name in X.columns], axis=1), preserve_index=False)
+        if isinstance(X, np.ndarray):
+            return pa.table({name: pa.array(X[name], from_pandas=True) for name in X.dtype.names or ()})
         return pa.table(X)
     except (pa.ArrowException, ValueError, TypeError, AttributeError) as error:
         raise InvalidData(

@@ -22,6 +22,7 @@ from diabolo.readers.texts import NULLS, convert, first_misfit, fits, guess, joi
 HEAD = 1 << 20  # bytes that the header must end within
 BLOCK = 4 << 20  # bytes parsed at once; no row may be longer
 DELIMITERS = ",;\t|"
+DECLARED = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # what Excel writes before the header
 RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 LONG = 10**16  # a whole number of 17 digits: floats cannot tell it from its neighbours
 Row = dict[str, Any]
@@ -67,8 +68,10 @@ class Delimited(Source):
         self._encoding = _encoding(head, self.name)
         text = head.decode(self._encoding, "replace").removeprefix("\ufeff")
         _refuse_one_line(text, self.name)
-        self._delimiter = delimiter or _delimiter(text)
-        self._blank = _blank_lines(text)
+        declared = DECLARED.match(text)
+        text = text[declared.end() :] if declared else text
+        self._delimiter = delimiter or (declared[1] if declared else _delimiter(text))
+        self._above = bool(declared) + _blank_lines(text)
         self._names = unique(name.strip() for name in _header(text, self._delimiter, self.name))
         other = "string" if verbatim else ""
         self._first = [_first_kind(types.get(name, other)) for name in self._names]
@@ -169,7 +172,7 @@ class Delimited(Source):
                 use_threads=False,  # as fast on text, and it knows the number of a broken row
                 block_size=BLOCK,
                 column_names=self._names,
-                skip_rows=self._blank,
+                skip_rows=self._above,
                 skip_rows_after_names=1,
                 encoding=self._encoding,
             ),

@@ -27,7 +27,7 @@ from diabolo.params import Fraction, Params, Seed
 from diabolo.preparation import Preparation, Streamed
 from diabolo.preparation.fields import Fields
 from diabolo.randomness import mix, seeded
-from diabolo.readers import Source, as_rows, open_source
+from diabolo.readers import Source, as_rows, open_source, tabular
 from diabolo.readers.plain import plain
 from diabolo.schema import Schema
 from diabolo.tasks.cards import card, sparsity
@@ -182,7 +182,7 @@ class Task(Params, ABC):
             return X
         if isinstance(X, (pa.RecordBatch, pa.Table)) and not first:
             return plain(X)
-        if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
+        if tabular(X):
             rows = as_rows(X)
             pandas = hasattr(X, "iloc")  # whose columns may be numbers, which scikit-learn takes for no names
             validated(self, X if pandas else rows, first, skip_check_array=True)
