@@ -95,6 +95,12 @@ def test_what_was_not_learned_from_is_passed_through_as_it_is_written(tmp_path: 
     assert pq.read_schema(tmp_path / "out.parquet").field("price").type == "double"
 
 
+def test_nested_columns_that_are_not_passed_through_are_told(tmp_path: Path, model: Path) -> None:
+    pq.write_table(table(20).append_column("tags", pa.array([["x"]] * 20)), tmp_path / "new.parquet")
+    out, err = command("run", model, tmp_path / "new.parquet")
+    assert "not passed through: tags (nested values)" in err and "tags" not in out
+
+
 def test_fit_repeats_for_a_seed_and_can_be_silent(tmp_path: Path, place: Path) -> None:
     for name in ("one", "two"):
         words = (

@@ -14,6 +14,7 @@ from diabolo.errors import InvalidParameter, SchemaMismatch, suggestion
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+    from diabolo.console import Talk
     from diabolo.readers import Source
     from diabolo.tasks.anomaly_detector import AnomalyDetector
     from diabolo.tasks.task import Task
@@ -61,16 +62,19 @@ def open_data(data: str, format: str | None, task: Task | None = None, *, verbat
 
 
 def results_of(
-    task: Task, data: str, format: str | None, *, verbatim: bool
+    task: Task, data: str, format: str | None, talk: Talk, *, verbatim: bool
 ) -> tuple[int | None, Iterator[RecordBatch]]:
     """How many rows there will be, where that is known, and the rows; for a task that draws DATA is their number.
 
-    With ``verbatim`` text that it did not learn from stays as it is.
+    With ``verbatim`` text that it did not learn from stays as it is. What is left out is told.
     """
     from diabolo import Synthesizer, stream
 
     if not isinstance(task, Synthesizer):
         source = open_data(data, format, task, verbatim=verbatim)
+        if source.set_aside:
+            told = ", ".join(f"{name} ({reason})" for name, reason in source.set_aside.items())
+            talk.say(f"Columns that are not passed through: {told}")
         return source.rows, stream.results(task, source)
     if not (data.isdecimal() and len(data) < 16):
         raise InvalidParameter(

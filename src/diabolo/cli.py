@@ -165,7 +165,7 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     check_output(output, data, model, rows=True)
     check_share(fdr)
     task = load(model)
-    total, results = results_of(task, data, format, verbatim=delimited(output, output_format))
+    total, results = results_of(task, data, format, talk, verbatim=delimited(output, output_format))
     if only_scores or explain or fdr is not None or fail_on_anomaly:
         check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
     shown = output != "-" or not sys.stdout.isatty()
