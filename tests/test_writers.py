@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import errno
 import io
@@ -214,3 +215,15 @@ def test_bytes_of_one_length_are_text_too(tmp_path: Path) -> None:
     with open_sink(tmp_path / "t.csv") as sink:
         sink.write(pa.table({"id": pa.array([b"ab", None], pa.binary(2)), "n": [1, 2]}))
     assert open_source(tmp_path / "t.csv").table()["id"].to_pylist() == ["YWI=", None]
+
+
+@pytest.mark.parametrize("name, plain, needy", [("t.csv", "12.50", "a, b"), ("t.tsv", "a, b", "a\tb")])
+def test_text_has_quotes_only_in_blocks_that_need_some(tmp_path: Path, name: str, plain: str, needy: str) -> None:
+    with open_sink(tmp_path / name) as sink:
+        sink.write(pa.table({"s": [plain, None], "x": [1.5, 2.0]}))
+        sink.write(pa.table({"s": [needy, 'say "b"'], "x": [1.5, 2.0]}))
+    mark = "," if name.endswith("csv") else "\t"
+    lines = (tmp_path / name).read_text().splitlines()[1:]
+    assert lines[:2] == [f"{plain}{mark}1.5", f"{mark}2"]
+    rows = list(csv.reader(lines, delimiter=mark))
+    assert [row[0] for row in rows] == [plain, "", needy, 'say "b"']

@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,7 +53,7 @@ class Encoder(ABC):
 
 
 class Delimited(Encoder):
-    """CSV or TSV: a header line, quotes only where needed, nothing for a missing value."""
+    """CSV or TSV: a header line, nothing for a missing value, quotes around text only in blocks that need some."""
 
     delimiter = ","
 
@@ -63,12 +63,20 @@ class Delimited(Encoder):
         header = io.StringIO()
         csv.writer(header, delimiter=self.delimiter).writerow(schema.names)  # ends in \r\n, so both are quoted in names
         file.write(header.getvalue().removesuffix("\r\n").encode() + b"\n")
-        self.options = pyarrow.csv.WriteOptions(include_header=False, delimiter=self.delimiter, quoting_style="needed")
 
     def write(self, batch: pa.RecordBatch) -> None:
-        block = io.BytesIO()
-        pyarrow.csv.write_csv(_printable(batch), block, self.options)
+        printable = _printable(batch)
+        try:
+            block = self._written(printable, "none")
+        except pa.ArrowInvalid:  # a text with a delimiter, a quote or the end of a line in it
+            block = self._written(printable, "needed")
         self.file.write(block.getbuffer())
+
+    def _written(self, batch: pa.RecordBatch, quoting: Literal["none", "needed"]) -> io.BytesIO:
+        block = io.BytesIO()
+        options = pyarrow.csv.WriteOptions(include_header=False, delimiter=self.delimiter, quoting_style=quoting)
+        pyarrow.csv.write_csv(batch, block, options)
+        return block
 
 
 class Tabbed(Delimited):
