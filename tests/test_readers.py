@@ -217,6 +217,10 @@ def test_the_delimiter_that_excel_declares_above_the_header(tmp_path: Path, end:
     assert "line 4: 3 fields" in failure(tmp_path / "t.csv", end.join(lines))
 
 
+def test_a_column_may_be_called_like_a_declaration(tmp_path: Path) -> None:
+    assert read(tmp_path / "t.csv", "sep=a\n1\n2\n").to_pydict() == {"sep=a": [1, 2]}
+
+
 def test_a_workbook_is_no_table(tmp_path: Path) -> None:
     assert "is a workbook. Save its sheet as CSV" in failure(tmp_path / "t.xlsx", "PK\x03\x04")
 

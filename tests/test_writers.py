@@ -227,3 +227,9 @@ def test_text_has_quotes_only_in_blocks_that_need_some(tmp_path: Path, name: str
     assert lines[:2] == [f"{plain}{mark}1.5", f"{mark}2"]
     rows = list(csv.reader(lines, delimiter=mark))
     assert [row[0] for row in rows] == [plain, "", needy, 'say "b"']
+
+
+def test_empty_text_is_not_a_missing_one(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "t.csv") as sink:
+        sink.write(pa.table({"s": ["", None, "x"], "x": [1, 2, 3]}))
+    assert (tmp_path / "t.csv").read_text() == 's,x\n"",1\n,2\n"x",3\n'

@@ -67,7 +67,7 @@ class Delimited(Encoder):
     def write(self, batch: pa.RecordBatch) -> None:
         printable = _printable(batch)
         try:
-            block = self._written(printable, "none")
+            block = self._written(printable, "needed" if _has_empty_text(printable) else "none")
         except pa.ArrowInvalid:  # a text with a delimiter, a quote or the end of a line in it
             block = self._written(printable, "needed")
         self.file.write(block.getbuffer())
@@ -263,6 +263,14 @@ def _created(path: Path, part: Path | None) -> BinaryIO:
 def _printable(batch: pa.RecordBatch) -> pa.RecordBatch:
     columns = [_flattened(_decoded(column)) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _has_empty_text(batch: pa.RecordBatch) -> bool:
+    """Whether some text has no letters, which only quotes tell from a missing one."""
+    texts = (
+        column for column in batch.columns if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    )
+    return any(pc.any(pc.equal(pc.binary_length(text), 0)).as_py() for text in texts)
 
 
 def _undone(kind: pa.DataType) -> pa.DataType:

@@ -22,7 +22,7 @@ from diabolo.readers.texts import NULLS, convert, first_misfit, fits, guess, joi
 HEAD = 1 << 20  # bytes that the header must end within
 BLOCK = 4 << 20  # bytes parsed at once; no row may be longer
 DELIMITERS = ",;\t|"
-DECLARED = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # what Excel writes before the header
+DECLARED = re.compile(r"sep=([^\w\r\n])\r?\n", re.IGNORECASE)  # what Excel writes before the header
 RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 LONG = 10**16  # a whole number of 17 digits: floats cannot tell it from its neighbours
 Row = dict[str, Any]
