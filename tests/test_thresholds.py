@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.base import clone
@@ -88,6 +88,7 @@ def test_p_values_are_those_of_the_formula(scores: list[float]) -> None:
 
 
 @given(scores=SCORES, threshold=st.sampled_from(EVERY))
+@example(scores=[0.0] * 4 + [-1.1455085895169148e16] * 4 + [-2.323677188853996e-208], threshold=Conformal(smooth=True))
 @settings(max_examples=300, deadline=None)
 def test_p_values_never_rise_with_the_score(scores: list[float], threshold: Threshold) -> None:
     fitted = clone(threshold).fit(scores)

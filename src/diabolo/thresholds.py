@@ -75,7 +75,9 @@ class Calibration:
         ``smooth`` joins the steps from above by straight lines: strictly decreasing, still valid, a bit more cautious.
         """
         given = comparable(scores)
-        p = np.interp(given, self.knots, self.p[:-1]) if smooth else self.p[np.searchsorted(self.knots, given)]
+        p = self.p[np.searchsorted(self.knots, given)]
+        if smooth:
+            p = np.maximum(p, np.interp(given, self.knots, self.p[:-1]))  # which is rounded
         beyond = self.tail.hazard(np.maximum(given, self.knots[-1])) - self._reach
         return np.asarray(p * np.exp(-beyond))
 
