@@ -6,12 +6,14 @@ import base64
 import datetime as dt
 import gzip
 import io
+import os
 import struct
 import subprocess
 import sys
 import time
 import zipfile
 from pathlib import Path
+from threading import Thread
 from typing import Any, ClassVar
 
 import numpy as np
@@ -149,6 +151,19 @@ def test_standard_input_is_read_like_a_file(tmp_path: Path, name: str, monkeypat
     if source.once:
         with pytest.raises(UnreadableFile, match=r"only once.*Save it to a file"):
             next(source.batches())
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_named_pipe_is_read_once_like_standard_input(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=[(tmp_path / name).read_bytes()])
+    writer.start()
+    source = open_source(pipe)
+    assert columns(source) == TABLE.to_pydict()
+    writer.join()
+    assert source.once is (name == "t.csv")
 
 
 def test_numpy_files(tmp_path: Path) -> None:

@@ -105,13 +105,13 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     assert open_source(tmp_path / "real.csv").table().num_rows == 3
 
 
-@pytest.mark.parametrize("failed", [False, True])
-def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path, failed: bool) -> None:
-    os.mkfifo(tmp_path / "pipe.csv")
+@pytest.mark.parametrize(("name", "failed"), [("pipe.csv", False), ("pipe.csv", True), ("pipe", False)])
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path, name: str, failed: bool) -> None:
+    os.mkfifo(tmp_path / name)
     heard: list[str] = []
-    reader = threading.Thread(target=lambda: heard.append((tmp_path / "pipe.csv").read_text()))
+    reader = threading.Thread(target=lambda: heard.append((tmp_path / name).read_text()))
     reader.start()
-    with pytest.raises(ZeroDivisionError) if failed else nullcontext(), open_sink(tmp_path / "pipe.csv") as sink:
+    with pytest.raises(ZeroDivisionError) if failed else nullcontext(), open_sink(tmp_path / name) as sink:
         sink.write(TABLE)
         if failed:
             raise ZeroDivisionError

@@ -133,7 +133,7 @@ class Sink(Unfinished):
     """Where rows go. The first batch fixes the columns; ``close`` makes the file appear under its name."""
 
     def __init__(self, path: Path | None, encoder: Callable[[BinaryIO, pa.Schema], Encoder], packed: bool) -> None:
-        self.path, self.rows = None if path is None else path.resolve(), 0  # a link is followed, not replaced
+        self.path, self.rows = None if path is None else _followed(path), 0
         self._make = encoder
         self._encoder: Encoder | None = None
         self._part = None if self.path is None else _beside(self.path)
@@ -182,9 +182,9 @@ class Sink(Unfinished):
 def open_sink(path: str | Path, format: str | None = None) -> Sink | Pictures:
     r"""A place to write rows: the file ``path``, or standard output for ``-``.
 
-    ``format`` is csv, tsv, parquet, arrow or jsonl; None goes by the ending (csv on standard output); ``.gz`` packs a
-    text format. A name that ends with / is a new folder for images. A file is written beside its name, synced and then
-    renamed, so that no reader sees half of it.
+    ``format`` is csv, tsv, parquet, arrow or jsonl; None goes by the ending (csv in a pipe without one); ``.gz`` packs
+    a text format. A name that ends with / is a new folder for images. A file is written beside its name, synced and
+    then renamed, so that no reader sees half of it.
     Raises InvalidParameter for an unknown format or a missing folder.
 
     >>> import tempfile, pathlib
@@ -217,12 +217,13 @@ def delimited(path: str | Path, format: str | None = None) -> bool:
 
 
 def _format(place: Path | None) -> str | None:
-    """The format that the ending of a file says, where it says one; CSV on standard output."""
+    """The format that the ending of a file says, where it says one; CSV on standard output and in another pipe."""
     if place is None:
         return "csv"
     endings = [ending.lower() for ending in place.suffixes]
     packed = endings[-1:] == [".gz"]
-    return next((ENDINGS[ending] for ending in endings[-1 - packed :] if ending in ENDINGS), None)
+    told = (ENDINGS[ending] for ending in endings[-1 - packed :] if ending in ENDINGS)
+    return next(told, "csv" if place.is_fifo() else None)
 
 
 def refuse_grids(schema: pa.Schema) -> None:
@@ -238,9 +239,19 @@ def _stdout() -> Any:
     return sys.stdout.buffer
 
 
+def _followed(path: Path) -> Path:
+    """Where a link leads, since it is not to be replaced; those to open pipes, as /dev/stdout, lead to no name."""
+    return path if _at_once(path) else path.resolve()
+
+
+def _at_once(path: Path) -> bool:
+    """Whether this is a pipe or a device."""
+    return path.exists() and not path.is_file()
+
+
 def _beside(path: Path) -> Path | None:
     """The hidden file that is written first; None for a pipe or a device, which is written to at once."""
-    if path.exists() and not path.is_file():
+    if _at_once(path):
         return None
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
 

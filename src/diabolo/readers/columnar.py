@@ -63,7 +63,8 @@ class Parquet(Source):
     @contextmanager
     def _opened(self) -> Iterator[pyarrow.parquet.ParquetFile]:
         with self._origin.seekable() as file:
-            source = self._origin.path or pa.PythonFile(file, mode="r")  # by its path a file is read without Python
+            path = None if self._origin.once else self._origin.path  # by its path a file is read without Python
+            source = path or pa.PythonFile(file, mode="r")
             yield pyarrow.parquet.ParquetFile(
                 source, read_dictionary=self._texts, pre_buffer=False, buffer_size=1 << 20
             )

@@ -57,8 +57,8 @@ class Source(ABC):
 
     ``rows`` is None until it is known. ``starts`` holds the first row number of each piece, a part that can be read
     without the others (a row group). ``set_aside`` maps columns that are not read to the reason. ``once`` says that
-    there can be only one pass (standard input), ``named`` that the columns have names of their own. Rows are numbered
-    from 0 here and from 1 in messages.
+    there can be only one pass (standard input, a named pipe), ``named`` that the columns have names of their own. Rows
+    are numbered from 0 here and from 1 in messages.
     """
 
     name: str
@@ -110,31 +110,31 @@ class Source(ABC):
 
 
 class Origin:
-    """Where bytes come from: a file or, for ``path`` None, standard input; gzip is unpacked on the way."""
+    """Where bytes come from: a file, a pipe with a name or, for ``path`` None, standard input; gzip is unpacked."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.name = "standard input" if path is None else str(path)
-        self.once = path is None
+        self.once = path is None or path.is_fifo()
         self._head = b""
         self._rest: BinaryIO | None = None
         self._copy: BinaryIO | None = None
 
     def head(self, size: int) -> bytes:
         """The first ``size`` bytes, or all if there are fewer, without using them up."""
-        if self.path is not None:
+        if not self.once:
             with self.open() as file:
                 return exactly(file, size)
         if self._rest is None:
-            self._rest = unpacked(sys.stdin.buffer, self.name)
+            self._rest = unpacked(self._bytes(), self.name)
         if len(self._head) < size:
             self._head += exactly(self._rest, size - len(self._head))
         return self._head[:size]
 
     def open(self) -> BinaryIO:
-        """The bytes from the start. Raises UnreadableFile for the second look at standard input."""
-        if self.path is not None:
-            return unpacked(self.path.open("rb"), self.name)
+        """The bytes from the start. Raises UnreadableFile for the second look at a pipe."""
+        if not self.once:
+            return unpacked(self._bytes(), self.name)
         self.head(0)
         if self._rest is None or self._rest.closed:
             raise UnreadableFile(f"{self.name} can be read only once. Save it to a file and name that file.")
@@ -142,14 +142,22 @@ class Origin:
         return io.BufferedReader(file)
 
     def seekable(self) -> BinaryIO:
-        """The bytes as a file that can be read in any order; standard input is first copied to a temporary file."""
-        if self.path is not None:
-            return self.path.open("rb")
+        """The bytes as a file that can be read in any order; a pipe is first copied to a temporary file."""
+        if not self.once:
+            return self._bytes()
         if self._copy is None:
             self._copy = self._copied()
         again = os.fdopen(os.dup(self._copy.fileno()), "rb")
         again.seek(0)
         return again
+
+    def _bytes(self) -> BinaryIO:
+        if self.path is None:
+            return sys.stdin.buffer
+        file = self.path.open("rb")
+        if self.once:
+            weakref.finalize(self, file.close)
+        return file
 
     def _copied(self) -> BinaryIO:
         copy: Any = tempfile.TemporaryFile()  # closed when the origin is forgotten
