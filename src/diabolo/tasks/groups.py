@@ -4,9 +4,9 @@ r"""Groups: codes put together so that the group of a row tells most about the g
 
     I = sum_ab p_ab log(p_ab / (p_a p_b))      nats; p_ab: share of the walks that lead from group a to group b
 
-Links join every code to its nearest ones; a walk goes over one link where codes are few, and over one more for every
-5,000 codes, since among many the nearest are nearer. Groups of any shape, that need only be dense somewhere and apart
-from others, have few walks between them, and groups of one size tell more than a large one with crumbs beside it.
+Links join every code to its nearest ones, and a walk goes over four of them: over one alone it would stay among codes
+that are near by chance. Groups of any shape, that need only be dense somewhere and apart from others, have few walks
+between them, and groups of one size tell more than a large one with crumbs beside it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NEAREST = 15  # codes that a code is linked with, at most
 SHARE = 10  # of so many codes one is linked with, where there are few
-FURTHER = 5_000  # codes for which a walk is one link longer
+WALK = 4  # links of a walk
 PIECES = (4, 8, 16)  # times as many pieces as groups, that are then put together
 MOST_PIECES = 160
 STARTS = 6  # of each number of pieces; the best of all is taken
@@ -166,7 +166,7 @@ class Links(NamedTuple):
     def towards(self, labels: np.ndarray, count: int) -> np.ndarray:
         """The weight of the walks of each code to each of ``count`` groups, (codes, count)."""
         reached = np.eye(count)[labels]
-        for _ in range(len(labels) // FURTHER):
+        for _ in range(WALK - 1):
             reached = self.chance @ reached
         told: np.ndarray = self.weight @ reached
         return told
