@@ -12,7 +12,7 @@ from diabolo.errors import InvalidArtifact
 from diabolo.priors import Autoregressive
 from diabolo.schema import Schema, numbers
 from diabolo.tasks.tensors import alike, filled, group, rebuilt
-from diabolo.variants import RQVAE, FlowPosterior, Linear, Vanilla, Variant, named
+from diabolo.variants import FSQ, RQVAE, FlowPosterior, Linear, Vanilla, Variant, named
 from diabolo.variants.variant import shapes
 
 
@@ -48,7 +48,14 @@ def test_shapes_of_members_are_known_from_one(variant: type[Variant]) -> None:
 
 
 @pytest.mark.parametrize(
-    "variant", [Vanilla(members=10**9), RQVAE(stages=10**9), FlowPosterior(layers=10**9), Vanilla(hidden=(1,) * 10**4)]
+    "variant",
+    [
+        FSQ(latent=10**9),
+        Vanilla(members=10**9),
+        RQVAE(stages=10**9),
+        FlowPosterior(layers=10**9),
+        Vanilla(hidden=(1,) * 10**4),
+    ],
 )
 def test_nothing_takes_time_that_the_weights_do_not_pay_for(variant: Variant) -> None:
     held = Vanilla().build(numbers(4)).state_dict()

@@ -17,7 +17,8 @@ from diabolo.variants import Variant
 from diabolo.variants.variant import Shapes, shapes
 
 M = TypeVar("M", bound=nn.Module)
-CALLS = 50  # that make a tensor, for each one of a module, and one more for each number; ours need 15 at most
+CALLS = 50  # that make a tensor, for each one of a module, and one more for each place of an axis; ours need 15 at most
+MOST_NUMBERS = 100_000  # of a code, whatever the weights
 OTHERS = "The weights in the file are not those of the variant it names."
 
 
@@ -48,7 +49,9 @@ class Sparing(TorchFunctionMode):
 
 
 def rebuilt(variant: Variant, schema: Schema, weights: Mapping[str, Tensor]) -> Autoencoder:
-    """The autoencoder with its weights."""
+    """The autoencoder with its weights; those pay for the numbers of its code, which some parts list one by one."""
+    if variant.latent > max(MOST_NUMBERS, sum(each.numel() for each in weights.values())):
+        raise InvalidArtifact(OTHERS)
     return filled(lambda: variant.build(schema), weights, lambda: variant.shapes(schema))
 
 
@@ -57,7 +60,7 @@ def filled(build: Callable[[], M], weights: Mapping[str, Tensor], expected: Call
 
     Those are found without memory, and in time that the file pays for, since a hostile one may ask for any size.
     """
-    left = CALLS * (len(weights) + 1) + sum(each.numel() for each in weights.values())
+    left = CALLS * (len(weights) + 1) + sum(sum(each.shape) for each in weights.values())
     with Sparing(left), torch.device("meta"):
         known = shapes(build().state_dict()) if expected is None else expected()
     if known != shapes(weights):
