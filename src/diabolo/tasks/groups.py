@@ -4,7 +4,7 @@ r"""Groups: codes put together so that the group of a row tells most about the g
 
     I = sum_ab p_ab log(p_ab / (p_a p_b))      nats; p_ab: share of the walks that lead from group a to group b
 
-Links join every code to its nearest ones, and a walk goes over four of them: over one alone it would stay among codes
+Links join every code to its nearest ones, and a walk goes over two of them: over one alone it would stay among codes
 that are near by chance. Groups of any shape, that need only be dense somewhere and apart from others, have few walks
 between them, and groups of one size tell more than a large one with crumbs beside it.
 """
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 NEAREST = 15  # codes that a code is linked with, at most
 SHARE = 10  # of so many codes one is linked with, where there are few
-WALK = 4  # links of a walk
 PIECES = (4, 8, 16)  # times as many pieces as groups, that are then put together
 MOST_PIECES = 160
 STARTS = 6  # of each number of pieces; the best of all is taken
@@ -165,10 +164,7 @@ class Links(NamedTuple):
 
     def towards(self, labels: np.ndarray, count: int) -> np.ndarray:
         """The weight of the walks of each code to each of ``count`` groups, (codes, count)."""
-        reached = np.eye(count)[labels]
-        for _ in range(WALK - 1):
-            reached = self.chance @ reached
-        told: np.ndarray = self.weight @ reached
+        told: np.ndarray = self.weight @ (self.chance @ np.eye(count)[labels])  # over two links
         return told
 
     def shares(self, labels: np.ndarray, count: int) -> np.ndarray:
