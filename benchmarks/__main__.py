@@ -97,7 +97,7 @@ def pictures_part(seeds: int) -> str:
     """The tables of codes and clusters of images."""
     told = (
         f"Mean and spread over {seeds} seeds, one thread. Small images: the usual {EPOCHS} epochs. "
-        "Large sets: all images, 40 epochs, batches of 256, in bf16."
+        f"Large sets: all images, {pictures.LARGE.epochs} epochs, batches of {pictures.LARGE.batch_size}, in bf16."
     )
     small = table("Images of 8 x 8, in %", pictures.table(["digits"], range(seeds)))
     large = table("All images of 28 x 28, in %", pictures.table(["mnist", "fashion"], range(seeds)))

@@ -58,6 +58,7 @@ def test_links_lead_to_the_nearest_both_ways() -> None:
     assert links.chance.toarray() == pytest.approx(expected / expected.sum(1, keepdims=True))
     labels = np.array([0, 0, 1, 1])
     assert links.towards(labels, 2).sum(0) / links.weight.sum() == pytest.approx(links.shares(labels, 2).sum(0))
+    assert links.shares(labels, 2) == pytest.approx(np.array([[23, 7], [7, 11]]) / 48)  # of walks over two links
 
 
 def test_shares_are_those_of_walks_over_two_links() -> None:
