@@ -382,6 +382,16 @@ def arrow_bomb(place: Path) -> None:
         file.write(batch)
 
 
+def view_bomb(place: Path) -> None:
+    """One text of a mebibyte, seen 20,000 times."""
+    text = b"x" * (1 << 20)
+    views = struct.pack("<i4sii", len(text), text[:4], 0, 0) * 20_000
+    column = pa.Array.from_buffers(pa.string_view(), 20_000, [None, pa.py_buffer(views), pa.py_buffer(text)])
+    batch = pa.record_batch([column], names=["s"])
+    with pa.ipc.new_file(place, batch.schema) as file:
+        file.write(batch)
+
+
 def npz_bomb(place: Path) -> None:
     np.savez_compressed(place, X=np.zeros((100_000, 100)))
 
@@ -407,6 +417,7 @@ def header(shape: tuple[int, ...]) -> bytes:
 BOMBS = {
     "b.csv.gz": gzip_bomb,
     "b.arrow": arrow_bomb,
+    "views.arrow": view_bomb,
     "b.npz": npz_bomb,
     "lie.npz": npz_lie,
     "lie.npy": npy_lie,
@@ -643,6 +654,15 @@ def test_views_and_nulls_inside_a_dictionary_of_an_arrow_file(tmp_path: Path) ->
     source = open_source(tmp_path / "t.arrow")
     assert source.schema.types == [pa.large_string(), INSIDE.type] and columns(source) == given.to_pydict()
     assert [each.null_count for each in source.table().columns] == [1, 1]
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "zstd", "lz4"])
+def test_arrow_files_of_polars(tmp_path: Path, compression: Any) -> None:
+    """They hold no stream behind the magic, only batches and the footer that tells where these are."""
+    given = pl.DataFrame({"n": [1.5, None, 2.5], "s": ["a", "long enough to be out of line", None]})
+    pl.concat([given, given], rechunk=False).write_ipc(tmp_path / "t.arrow", compression=compression)
+    source = open_source(tmp_path / "t.arrow")
+    assert source.rows == 6 and columns(source) == pl.concat([given, given]).to_dict(as_series=False)
 
 
 @pytest.mark.parametrize("frame", FRAMES)

@@ -15,7 +15,7 @@ import pyarrow.parquet
 from diabolo.errors import UnreadableFile
 from diabolo.readers.footer import Chunk, check_pages, chunks
 from diabolo.readers.lists import is_list
-from diabolo.readers.plain import plain, plain_fields
+from diabolo.readers.plain import plain, plain_fields, viewed_bytes
 from diabolo.readers.source import (
     BATCH_BYTES,
     ROW_BYTES,
@@ -124,16 +124,16 @@ def _rows_of_text(groups: list[Any], told: list[Chunk]) -> int:
 class Arrow(Source):
     """An Arrow (Feather) file or stream; the pieces of a file are its record batches.
 
-    Every message is looked at before it is read: its buffers must lie inside it, and a batch may not unpack to more
-    than 1 GiB.
+    Every batch is looked at before it is read, where the stream has it or where the footer of a file says that it is:
+    its buffers must lie inside it, and it may not unpack to more than 1 GiB.
     """
 
     def __init__(self, origin: Origin) -> None:
         self.name, self._origin = origin.name, origin
         with reading(self.name, "Arrow"), origin.seekable() as file:
             self._streamed = exactly(file, 6) != b"ARROW1"
-            file.seek(0 if self._streamed else 8)
-            counts = [message.rows for message in messages(file, self.name)]
+            told = in_stream(file, self.name) if self._streamed else in_file(file, self.name)
+            counts = [message.rows for message in told if message.kind == BATCH]
             file.seek(0)
             self._learn(self._reader(file), counts)
 
@@ -142,7 +142,9 @@ class Arrow(Source):
             reader = self._reader(file)
             for batch in reader if self._streamed else [reader.get_batch(i)]:
                 batch.validate(full=True)  # offsets and indices of a hostile file may point anywhere
-                kept = plain(batch.select(self._kept))
+                kept = batch.select(self._kept)
+                _refuse_large(sum(map(viewed_bytes, kept.columns)), self.name)
+                kept = plain(kept)
                 kept = pa.RecordBatch.from_arrays(kept.columns, schema=self.schema)
                 yield from slices(kept, rows_at_once(self.schema))
 
@@ -157,42 +159,66 @@ class Arrow(Source):
         _refuse_duplicates(self.name, self.schema.names)
         self.rows = sum(counts)
         if not self._streamed:
-            if reader.num_record_batches != len(counts):
-                raise UnreadableFile(
-                    f"{self.name}: the footer of the Arrow file does not match its batches. Write it again."
-                )
             self.starts = tuple(accumulate(counts, initial=0))[:-1]
 
 
+DICTIONARY, BATCH = 2, 3  # kinds of messages that hold values
+DICTIONARIES, BATCHES = 2, 3  # fields of the footer of a file: where its messages of these kinds are
+PLACE = 24  # bytes of the place of a message in a footer; the first 8 are its offset
+
+
 class Message(NamedTuple):
-    """A record batch of an Arrow file as its header describes it."""
+    """A message of an Arrow file as its header describes it; ``end`` is where the next one of a stream begins."""
 
+    kind: int
     rows: int
-    plain: int
+    end: int
 
 
-def messages(file: BinaryIO, name: str) -> Iterator[Message]:
-    """The record batches of an Arrow stream, by reading headers and skipping bodies.
+def in_stream(file: BinaryIO, name: str) -> Iterator[Message]:
+    """The messages of an Arrow stream, by reading headers and skipping bodies."""
+    file.seek(0)
+    while (message := _message(file, name)) is not None:
+        yield message
+        file.seek(message.end)
 
-    Follows the encapsulated message format of the Arrow columnar specification. Raises UnreadableFile for a batch that
-    would unpack to more than 1 GiB.
+
+def in_file(file: BinaryIO, name: str) -> Iterator[Message]:
+    """The messages that the footer of an Arrow file names; between them may be anything, which nobody reads."""
+    file.seek(-10, 2)
+    size = struct.unpack("<i", exactly(file, 4))[0]
+    file.seek(-10 - size, 2)
+    footer = _Flat.whole(exactly(file, size))
+    for offset in (*footer.places(DICTIONARIES), *footer.places(BATCHES)):
+        file.seek(offset)
+        if (message := _message(file, name)) is not None:
+            yield message
+
+
+def _message(file: BinaryIO, name: str) -> Message | None:
+    """The next message, of the encapsulated format of the Arrow columnar specification; None at the end of a stream.
+
+    Raises UnreadableFile for values that would unpack to more than 1 GiB.
     """
-    while (size := _message_size(file)) > 0:
-        header = exactly(file, size)
-        root = _Flat(header, struct.unpack_from("<I", header)[0])
-        kind, body = root.number(1, "<B"), root.number(3, "<q")
-        start = file.tell()
-        if kind in (2, 3):
-            batch = root.table(2) if kind == 3 else root.table(2).table(1)
-            plain = _plain_size(file, start, body, batch)
-            if plain > ROW_BYTES:
-                raise UnreadableFile(
-                    f"{name} has a batch that unpacks to {plain >> 20} MiB; {ROW_BYTES >> 20} MiB is the most. "
-                    "Write it with smaller batches."
-                )
-            if kind == 3:
-                yield Message(batch.number(0, "<q"), plain)
-        file.seek(start + body)
+    size = _message_size(file)
+    if size <= 0:
+        return None
+    root = _Flat.whole(exactly(file, size))
+    kind, body = root.number(1, "<B"), root.number(3, "<q")
+    start, rows = file.tell(), 0
+    if kind in (DICTIONARY, BATCH):
+        batch = root.table(2) if kind == BATCH else root.table(2).table(1)
+        _refuse_large(_plain_size(file, start, body, batch), name)
+        rows = batch.number(0, "<q")
+    return Message(kind, rows, start + body)
+
+
+def _refuse_large(size: int, name: str) -> None:
+    if size > ROW_BYTES:
+        raise UnreadableFile(
+            f"{name} has a batch that unpacks to {size >> 20} MiB; {ROW_BYTES >> 20} MiB is the most. "
+            "Write it with smaller batches."
+        )
 
 
 def _message_size(file: BinaryIO) -> int:
@@ -225,6 +251,11 @@ class _Flat:
         if start < 0 or self._fields < 0:
             raise ValueError("an Arrow header points outside itself")
 
+    @classmethod
+    def whole(cls, data: bytes) -> _Flat:
+        """The table that a FlatBuffer is."""
+        return cls(data, struct.unpack_from("<I", data)[0])
+
     def place(self, field: int) -> int | None:
         if 4 + 2 * field >= struct.unpack_from("<H", self._data, self._fields)[0]:
             return None
@@ -242,14 +273,23 @@ class _Flat:
         return _Flat(self._data, place + struct.unpack_from("<I", self._data, place)[0])
 
     def pairs(self, field: int) -> list[tuple[int, int]]:
+        """A list of two numbers each: the places and sizes of buffers."""
+        return [struct.unpack_from("<qq", self._data, each) for each in self._items(field, 16)]
+
+    def places(self, field: int) -> list[int]:
+        """Where the messages are that a footer lists."""
+        return [struct.unpack_from("<q", self._data, each)[0] for each in self._items(field, PLACE)]
+
+    def _items(self, field: int, size: int) -> range:
+        """Where the items of a list begin, of so many bytes each."""
         place = self.place(field)
         if place is None:
-            return []
+            return range(0)
         start = place + struct.unpack_from("<I", self._data, place)[0]
         count = struct.unpack_from("<I", self._data, start)[0]
-        if count * 16 > len(self._data):
-            raise ValueError("an Arrow header lists more buffers than it holds")
-        return [struct.unpack_from("<qq", self._data, start + 4 + 16 * i) for i in range(count)]
+        if count * size > len(self._data):
+            raise ValueError("an Arrow header lists more than it holds")
+        return range(start + 4, start + 4 + size * count, size)
 
 
 def _refuse_duplicates(name: str, names: list[str]) -> None:

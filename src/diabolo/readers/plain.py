@@ -19,6 +19,7 @@ from diabolo.errors import InvalidData
 from diabolo.readers.lists import Table, folded, unfolded, unfolded_fields
 
 VIEWS = {pa.string_view().id: pa.large_string(), pa.binary_view().id: pa.large_binary()}
+VIEW_WORDS = 4  # of 4 bytes; the first is the length of the text
 STRANGE = {*VIEWS, pa.dictionary(pa.int32(), pa.string()).id}
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 
@@ -51,6 +52,20 @@ def like_given(rows: pa.Table, like: pa.Schema) -> pa.Table:
     views = {field.name: field.type for field in like if field.type.id in VIEWS}
     fields = [field.with_type(views.get(field.name, field.type)) for field in rows.schema]
     return rows.cast(pa.schema(fields, rows.schema.metadata)) if views else rows
+
+
+def viewed_bytes(column: pa.Array) -> int:
+    """How long the texts of a view are, each counted as often as it is seen; 0 of what is no view.
+
+    >>> viewed_bytes(pa.array(["four", None, "six"], pa.string_view()))
+    7
+    """
+    if types.is_dictionary(column.type):
+        return viewed_bytes(column.dictionary)
+    if column.type.id not in VIEWS or not len(column):
+        return 0
+    lengths = np.frombuffer(column.buffers()[1], np.int32)[::VIEW_WORDS]
+    return int(lengths[column.offset : column.offset + len(column)].sum(dtype=np.int64))
 
 
 def plain_column(column: Column) -> Column:
