@@ -171,6 +171,17 @@ def test_missing_pixels_add_nothing() -> None:
     assert np.abs(told[..., :5, :5]).max() < 1e-6 < told[..., 5:, 5:].mean()
 
 
+def test_a_column_that_is_rarely_there_is_not_blamed() -> None:
+    """What a value usually costs is what it costs where it is there."""
+    dice = np.random.default_rng(0)
+    rows = dice.normal(size=(1000, 3))
+    rows[dice.random(1000) < 0.95, 2] = np.nan
+    fitted = AnomalyDetector("Vanilla", trainer=Trainer(epochs=5), random_state=0).fit(rows)
+    assert fitted.usual_.numpy() == pytest.approx(np.full(3, fitted.usual_[:2].mean()), rel=0.3)
+    shares = fitted.explain(dice.normal(size=(1000, 3))).mean(0)
+    assert shares[2] < 1.3 * shares[:2].max()
+
+
 def test_a_row_of_missing_values_is_explained(fitted: AnomalyDetector) -> None:
     rows = np.full((1, 5), np.nan)
     assert fitted.explain(rows).sum() == pytest.approx(fitted.anomaly_score(rows)[0], rel=1e-9)

@@ -51,6 +51,18 @@ def test_few_rows_are_roughly_right(data_dir: Path) -> None:
     assert false_alarms(data_dir, 0.05, most=100, seeds=6, variant="Linear").mean() == pytest.approx(0.05, abs=0.03)
 
 
+@pytest.mark.parametrize("weight", [0.5, 2.0, 3.0])
+def test_weights_that_are_all_equal_mean_nothing(weight: float) -> None:
+    """Copies of a row in both parts would have half of new rows look strange."""
+    found = []
+    for seed in range(5):
+        dice = np.random.default_rng(seed)
+        rows, weights = dice.normal(size=(300, 15)), np.full(300, weight)
+        detector = AnomalyDetector("Linear", random_state=seed).fit(rows, sample_weight=weights)
+        found.append((detector.p_value(dice.normal(size=(2000, 15))) <= 0.05).mean())
+    assert np.mean(found) == pytest.approx(0.05, abs=0.03)
+
+
 def test_p_values_learned_part_by_part(data_dir: Path) -> None:
     learned, new = normal(data_dir, "28_pendigits", 0, 1500)
     detector = AnomalyDetector("Linear", random_state=0)

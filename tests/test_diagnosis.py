@@ -252,6 +252,15 @@ def test_seeds_that_disagree() -> None:
         calm.diagnose(refits=2)
 
 
+def test_other_seeds_leave_the_checkpoint_alone(tmp_path: Path) -> None:
+    place = tmp_path / "training"
+    trainer = Trainer(epochs=2, checkpoint=str(place))
+    fitted = Embedder("Vanilla", trainer=trainer, random_state=0).fit(factors(200))
+    kept = place.read_bytes()
+    fitted.diagnose(factors(200), refits=1)
+    assert place.read_bytes() == kept and fitted.trainer.checkpoint == str(place)
+
+
 # -- new rows --------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from diabolo.batches import Rows
 from diabolo.checks import KINDS, Case
 from diabolo.ensemble import Ensemble
 from diabolo.randomness import seeded, shard
-from diabolo.schema import numbers
+from diabolo.schema import Column, Schema, numbers
 from diabolo.tasks import AnomalyDetector, Imputer, load
 from diabolo.trainer import Trainer
 from diabolo.variants import VAE, VQVAE, Adversarial, Contractive, KSparse, Masked, Sparse, Vanilla, Variant
@@ -43,11 +43,27 @@ def test_it_is_the_mean_of_its_members(variant: Variant, kind: str) -> None:
 
 
 @torch.no_grad()
-def test_the_best_value_is_the_median_and_codes_stand_side_by_side() -> None:
-    alone = members(Vanilla())
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_best_value_is_the_median_and_codes_stand_side_by_side(count: int) -> None:
+    alone = members(Vanilla(), count)
     together = Ensemble(alone).eval()
-    torch.testing.assert_close(together.best(X), torch.stack([each.best(X) for each in alone]).median(0).values)
+    torch.testing.assert_close(together.best(X), torch.stack([each.best(X) for each in alone]).quantile(0.5, 0))
     torch.testing.assert_close(together.encode(X).z, torch.cat([each.encode(X).z for each in alone], 1))
+
+
+@torch.no_grad()
+def test_the_best_of_several_is_one_of_them() -> None:
+    """Two members: between two numbers lies their middle, between two categories nothing."""
+    category = Column("c", "category", "Categorical", categories=("x", "y", "z", "other"))
+    schema, alone = Schema((Column("n"), Column("b", "boolean", "Bernoulli"), category)), []
+    for seed in (0, 1):
+        with seeded(seed):
+            alone.append(Vanilla(activation="tanh").build(schema).eval())
+    x = torch.cat([torch.randn(200, 1), torch.randint(2, (200, 1)), torch.randint(3, (200, 1))], 1)
+    first, second = (each.best(x) for each in alone)
+    best = Ensemble(alone).eval().best(x)
+    torch.testing.assert_close(best[:, 0], (first + second)[:, 0] / 2)
+    assert (first != second)[:, 2].any() and torch.equal(best[:, 1:], torch.minimum(first, second)[:, 1:])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -623,6 +623,17 @@ def test_streams_are_batches_and_count_text_files(tmp_path: Path) -> None:
     assert [len(batch) for batch in stream.ordered(64)] == [64, 36]
 
 
+def test_some_rows_are_of_the_whole_file(file: Path) -> None:
+    """The file is sorted; those who look at some rows must not see its head only."""
+    source = open_source(file)
+    preparation = Preparation().fit(source)
+    stream = Streamed(source, preparation, "held out", 0.2, seed=1)
+    some = numbers([stream.some(500)], preparation)
+    assert len(set(some)) == 500 and set(some) <= set(numbers(stream.ordered(256), preparation))
+    assert np.mean(some) == pytest.approx(10_000, abs=1000) and numbers([stream.some(16)], preparation) == some[:16]
+    assert len(stream.some(3000)) == 3000
+
+
 def test_a_bad_row_of_a_file_is_named(file: Path) -> None:
     source = open_source(file)
     preparation = Preparation().fit(source)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +270,15 @@ def test_large_counts_are_weights() -> None:
 def test_weights_of_a_file_are_refused(files: dict[str, Path]) -> None:
     with pytest.raises(InvalidParameter, match=r"Read .*rows.csv first"):
         linear().fit(files["csv"], sample_weight=np.ones(1000))
+
+
+def test_who_watches_is_not_copied_with_the_task() -> None:
+    seen: list[Any] = []
+    fitted = AnomalyDetector("Vanilla", trainer=Trainer(epochs=2)).watch(lambda epoch: seen.append(epoch))
+    assert pickle.dumps(fitted.fit(made_up()))
+    again = deepcopy(fitted)
+    assert len(seen) == 2 and again.on_epoch is None and fitted.on_epoch is not None
+    assert again.anomaly_score(made_up()).tolist() == fitted.anomaly_score(made_up()).tolist()
 
 
 @pytest.mark.parametrize("share, held_out", [(0.0, 0), (0.5, 40), (1.0, 79)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,19 @@ def test_global_random_state_is_not_used() -> None:
         Trainer(epochs=2).fit(autoencoder, Rows(some(40)), seed=9, on_epoch=lambda epoch: torch.rand(3))
         runs.append(autoencoder)
     assert equal(*runs)
+
+
+def test_trainings_in_several_threads_are_those_of_one() -> None:
+    def costs(autoencoder: Any, seed: int) -> list[float]:
+        return [epoch.cost for epoch in Trainer(epochs=8, batch_size=16).fit(autoencoder, Rows(some(200)), seed=seed)]
+
+    seeds = (1, 2, 1, 2)
+    alone, together = ([built(VAE(latent=2)) for _ in seeds] for _ in range(2))
+    state = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(costs, together, seeds))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert made == [costs(each, seed) for each, seed in zip(alone, seeds, strict=True)]
 
 
 def test_every_step_has_its_own_noise() -> None:

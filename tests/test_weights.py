@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from diabolo.batches import contents
 from diabolo.errors import InvalidParameter
-from diabolo.tasks.weights import checked, counted, is_count, places_of
+from diabolo.tasks.weights import checked, counted, is_count, places_of, shuffled, together, uncut
 
 ROWS = np.arange(8.0).reshape(4, 2)
 
@@ -39,3 +40,27 @@ def test_weights_that_may_not_be_written_to_are_copied(torch_warns: None) -> Non
     weight = np.ones(4)
     weight.flags.writeable = False
     assert checked(weight, ROWS).tolist() == [1, 1, 1, 1]
+
+
+def test_copies_stand_together_up_to_ten_of_them() -> None:
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    x[7, 1] = torch.nan
+    for copies, longest in ((1, 1), (3, 3), (25, 10)):
+        numbers = shuffled(x.repeat(copies, 1), None, seed=1).numbers.numpy() % 50
+        assert sorted(numbers) == sorted(copies * list(range(50)))
+        ends = np.flatnonzero(np.diff(numbers, append=-1)) + 1
+        assert np.diff(ends, prepend=0).max() >= longest
+        assert len(ends) <= 50 * -(-copies // longest)  # as many runs as there are groups
+    assert torch.equal(shuffled(x, torch.full((50,), 3.0), 1).numbers, shuffled(x.repeat(3, 1), None, 1).numbers % 50)
+
+
+def test_rows_of_few_kinds_of_values_are_no_copies() -> None:
+    """Each value is that of other rows too, also where it is missing."""
+    x = torch.tensor([[a, b] for a in (0.0, 1.0) for b in (0.0, 1.0, torch.nan)]).repeat(20, 1)
+    assert together(x, contents(x)).tolist() == list(range(120))
+
+
+def test_parts_cut_through_no_copies() -> None:
+    x = torch.tensor([1.0, 2.0, 2.0, 3.0, 4.0]).view(5, 1)
+    assert [uncut(x, count) for count in range(6)] == [0, 1, 1, 3, 4, 5]
+    assert uncut(torch.zeros(30, 2), 20) == 20  # so many are not copies

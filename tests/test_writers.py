@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 import threading
+import uuid
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -174,6 +175,23 @@ def test_bytes_become_base64_in_text(tmp_path: Path) -> None:
         with open_sink(tmp_path / name) as sink:
             sink.write(pa.table({"b": [b"\xff\x00", None], "n": [1, 2]}))
         assert open_source(tmp_path / name).table()["b"].to_pylist() == ["/wA=", None]
+
+
+def test_identifiers_and_intervals_are_spelled(tmp_path: Path) -> None:
+    name = uuid.UUID(int=7)
+    rows = {
+        "u": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([name.bytes], pa.binary(16))),
+        "j": pa.ExtensionArray.from_storage(pa.json_(), pa.array(["[1]"])),
+        "i": pa.array([pa.MonthDayNano([1, 2, 3])]),
+    }
+    for ending in ("csv", "jsonl"):
+        with open_sink(tmp_path / f"t.{ending}") as sink:
+            sink.write(pa.table(rows))
+        told = open_source(tmp_path / f"t.{ending}").table()
+        assert told["u"].to_pylist() == [str(name)] and told["j"].to_pylist() == ["[1]"]
+    assert all("[1, 2, 3]" in (tmp_path / f"t.{ending}").read_text() for ending in ("csv", "jsonl"))
+    with pytest.raises(InvalidData, match=r"Name a \.arrow file"), open_sink(tmp_path / "t.parquet") as sink:
+        sink.write(pa.table(rows))
 
 
 def test_text_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:

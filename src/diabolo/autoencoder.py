@@ -77,9 +77,9 @@ class Bound:
 
     By default the importance bound ``-log 1/K sum_k exp(-cost_k)`` (Burda et al., 2016, arXiv:1509.00519). With
     ``groups`` it is the mean over so many groups of the bound of each, and the share ``elbo`` of it is replaced by the
-    mean of the costs: the MIWAE and CIWAE of Rainforth et al. (2018, arXiv:1802.04537). ``partial`` is their PIWAE: all
-    that lies behind the code learns from the bound of all draws, the encoder from that of the groups. Raises
-    InvalidParameter if the groups cannot be of one size.
+    mean of the costs: the MIWAE and CIWAE of Rainforth et al. (2018, arXiv:1802.04537). ``partial`` is their PIWAE: the
+    decoder learns from the bound of all draws, the encoder (and the prior, where it learns) from that of the groups.
+    Raises InvalidParameter if the groups cannot be of one size.
 
     >>> Bound(4, groups=4)(torch.tensor([[1.0, 2.0, 3.0, 6.0]])), Bound(2)(torch.zeros(1, 2))
     (tensor([3.]), tensor([0.]))
@@ -148,6 +148,10 @@ class Likelihood(nn.Module, ABC):
         self, h: Float[Tensor, "n width *grid"], x: Float[Tensor, "n *features"]
     ) -> Float[Tensor, "n *features"]:
         """-log p of each value in nats, without building the distribution."""
+
+    def nominal(self) -> Bool[Tensor, "columns"]:
+        """Which values are one of several, such as a category, between which lies nothing."""
+        return torch.zeros(self.columns, dtype=torch.bool)
 
     @abstractmethod
     def best(self, h: Float[Tensor, "n width *grid"]) -> Float[Tensor, "n *features"]:

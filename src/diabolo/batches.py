@@ -68,9 +68,15 @@ class Batches(Protocol):
     def ordered(self, size: int) -> Iterator[Batch]:
         """Batches of ``size`` rows in their own order."""
 
+    def some(self, count: int) -> Batch:
+        """At most ``count`` rows that stand for all of them, the same ones every time."""
+
 
 class Rows:
-    """Rows held in memory; a batch is one index into the tensor. ``numbers`` say which rows of the user's they are."""
+    """Rows held in memory, shuffled once; a batch is one index into the tensor.
+
+    ``numbers`` say which rows of the user's they are.
+    """
 
     def __init__(
         self,
@@ -89,6 +95,9 @@ class Rows:
 
     def ordered(self, size: int) -> Iterator[Batch]:
         return (self.all[start : start + size] for start in range(0, self.rows, size))
+
+    def some(self, count: int) -> Batch:
+        return self.all[:count]
 
     def __getitem__(self, rows: slice | Tensor) -> Rows:
         part = self.all[rows]

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from diabolo.errors import InvalidParameter
 
@@ -46,14 +46,6 @@ class World:
             _join("nccl" if device.type == "cuda" else "gloo")
             atexit.register(_leave)
         return cls(device, dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls(device)
-
-    @contextmanager
-    def own_noise(self) -> Iterator[list[Generator]]:
-        """Torch's generators, to be seeded at will inside, and as they were outside."""
-        cuda = self.device.type == "cuda"
-        with torch.random.fork_rng([self.device] if cuda else []):
-            own = [torch.cuda.default_generators[self.device.index]] if cuda else []
-            yield [torch.default_generator, *own]
 
     def own(self, rows: int, pieces: int = 1) -> list[slice]:
         """The rows of a global batch that are this process's, cut into at most ``pieces`` slices.

@@ -13,6 +13,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from diabolo.autoencoder import Autoencoder, Code, Deviations, Reconstruction
 from diabolo.bottlenecks import Plain, TopK
 from diabolo.likelihoods import Columnwise
+from diabolo.likelihoods.columnwise import along
 from diabolo.networks.dense import Tied
 from diabolo.randomness import copied
 
@@ -66,7 +67,11 @@ class Ensemble(nn.Module):
 
     def best(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """The median of the members' best values."""
-        return self._each(Autoencoder.best, x, given).median(0).values
+        if given is None and self.stack.conditions is not None:
+            return self.stack.whole(self.best(*self.stack.apart(x)), x)
+        told = self._each(Autoencoder.best, x, given).sort(0).values
+        lower, upper = told[(self.members - 1) // 2], told[self.members // 2]
+        return torch.where(along(self.stack.likelihood.nominal(), lower), lower, torch.lerp(lower, upper, 0.5))
 
     def deviations(self, x: Tensor, given: Tensor | None = None) -> Deviations:
         """The means of the members' deviations, signs kept."""

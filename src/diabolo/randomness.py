@@ -58,13 +58,18 @@ def place(rows: int) -> Shard:
 @contextmanager
 def seeded(*numbers: int) -> Iterator[None]:
     """Seed torch's CPU generator from ``numbers`` inside, and leave its state as it was outside; a thread at a time."""
-    with _ONE_AT_A_TIME:
-        state = torch.random.get_rng_state()
-        try:
-            torch.default_generator.manual_seed(mix(*numbers))
-            yield
-        finally:
-            torch.random.set_rng_state(state)
+    with noise(mix(*numbers)):
+        yield
+
+
+@contextmanager
+def noise(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """The same by one number, and of the generator of ``device`` too, where it has one of its own."""
+    own = [device] if device is not None and device.type == "cuda" else []
+    with _ONE_AT_A_TIME, torch.random.fork_rng(own):
+        for generator in (torch.default_generator, *(torch.cuda.default_generators[each.index] for each in own)):
+            generator.manual_seed(seed)
+        yield
 
 
 def mix(*numbers: int) -> int:

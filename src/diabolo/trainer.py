@@ -29,7 +29,7 @@ from diabolo.checkpoints import Checkpoint, Epoch, Moving, Progress, asked_to_st
 from diabolo.distributed import Sharded, Weights, World, layout, spread
 from diabolo.errors import DiaboloWarning, Interrupted, InvalidData, InvalidParameter, TrainingFailed
 from diabolo.params import Count, NonNegative, Params, Positive
-from diabolo.randomness import mix, shard
+from diabolo.randomness import mix, noise, shard
 from diabolo.schedules import Anneal
 
 __all__ = ["Epoch", "Trainer"]
@@ -211,8 +211,7 @@ class Training:
         """Every epoch that is left; then the best weights."""
         self._resume()
         while not self._finished:
-            with self.world.own_noise() as self.generators:
-                epoch = self._epoch()
+            epoch = self._epoch()
             if on_epoch is not None:
                 on_epoch(epoch)
         if any(self.world.any(self.asked())):
@@ -295,33 +294,31 @@ class Training:
 
     def _step(self, batch: Batch, step: int) -> Step:
         self._heed()
-        noise = mix(self.data.seed, self.progress.epoch, step, self.progress.setbacks)
+        seed = mix(self.data.seed, self.progress.epoch, step, self.progress.setbacks)
         weight, (behind, steps) = _weight(batch), self._place(step)
         for each in self.annealed:
             each.reach((behind + 1) / steps)
         self.weights.clear()
         pieces = [
-            self._piece(batch, rows, noise, self.weights.scale / (weight or 1.0))
+            self._piece(batch, rows, seed, self.weights.scale / (weight or 1.0))
             for rows in self.world.own(len(batch), self.trainer.accumulate)
         ]
         norm = self.weights.add_up()
         self.moving.descend(norm, self._rate(step), self.trainer.weight_decay, self.trainer.clip)
         return Step(torch.stack([*(reduce(torch.add, each) for each in zip(*pieces, strict=True)), norm]), weight)
 
-    def _piece(self, batch: Batch, rows: slice, noise: int, scale: float) -> list[Tensor]:
+    def _piece(self, batch: Batch, rows: slice, seed: int, scale: float) -> list[Tensor]:
         """Add the gradient of these rows; the sum of each of their costs."""
-        costs = self._costs(batch, rows, noise)
+        costs = self._costs(batch, rows, seed)
         self.names = list(costs)
         total = reduce(torch.add, costs.values())
         total.backward(torch.full_like(total, scale))
         return [each.detach() for each in costs.values()]
 
-    def _costs(self, batch: Batch, rows: slice, noise: int) -> dict[str, Tensor]:
+    def _costs(self, batch: Batch, rows: slice, seed: int) -> dict[str, Tensor]:
         """The costs of these rows, with the noise that they have in the global batch."""
-        whole = rows == slice(0, len(batch))
-        for generator in self.generators:
-            generator.manual_seed(noise)
-        with self._precision(), nullcontext() if whole else shard(len(batch), rows.start):
+        whole, seeded = rows == slice(0, len(batch)), noise(seed, self.world.device)
+        with seeded, self._precision(), nullcontext() if whole else shard(len(batch), rows.start):
             costs: dict[str, Tensor] = self.weights.root((batch if whole else batch[rows]).to(self.world.device))
         return costs
 

@@ -36,7 +36,12 @@ ENDINGS = {
 TEXTS = ("csv", "tsv", "jsonl")
 TEXT_BYTES = 1 << 30  # decoded text of one batch beyond which writing it out is refused
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+SPOKEN = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    lambda kind: isinstance(kind, pa.UuidType),
+)  # types of values that are not written as they are
 
 
 class Encoder(ABC):
@@ -144,7 +149,10 @@ class Sink(Unfinished):
         """Append rows. Raises InvalidData when their columns are not those of the rows before."""
         if self._encoder is None:
             self._schema = rows.schema
-            self._encoder = self._make(self._file, rows.schema)
+            try:
+                self._encoder = self._make(self._file, rows.schema)
+            except pa.ArrowNotImplementedError as error:
+                raise InvalidData(f"A column cannot be written to this format: {error}. Name a .arrow file.") from error
         if rows.schema.names != self._schema.names:
             raise InvalidData(f"Columns {rows.schema.names} follow columns {self._schema.names}.")
         for batch in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
@@ -300,16 +308,19 @@ def _decoded(column: pa.Array) -> pa.Array:
 
 
 def _flattened(column: pa.Array) -> pa.Array:
-    """A nested column as JSON text, bytes in base64, durations in seconds; instants without fractions of a second to
-    whole ones.
+    """What text has words for: JSON for nested columns and intervals, base64 for bytes, seconds for durations.
+
+    Instants without fractions of a second are whole ones, types made of others are these, identifiers are spelled out.
     """
+    if isinstance(column.type, pa.BaseExtensionType) and not isinstance(column.type, pa.UuidType):
+        return _flattened(column.storage)
     if pa.types.is_timestamp(column.type):
         return _to_the_second(column)
     if pa.types.is_duration(column.type):
         return pc.divide(column.cast(pa.int64()).cast(pa.float64()), PER_SECOND[column.type.unit])
-    if any(is_of(column.type) for is_of in BYTES):
+    if any(is_of(column.type) for is_of in SPOKEN):
         return pa.array([None if each is None else _spoken(each) for each in column.to_pylist()], pa.string())
-    if not pa.types.is_nested(column.type):
+    if not pa.types.is_nested(column.type) and not pa.types.is_interval(column.type):
         return column
     texts = (None if each is None else json.dumps(each, default=_spoken) for each in column.to_pylist())
     return pa.array(texts, pa.string())

@@ -42,6 +42,9 @@ class Bernoulli(Columnwise):
     def of(cls, columns: Sequence[Column], scale: Scale) -> Bernoulli:
         return cls(len(columns), fractions=any(column.kind != "boolean" for column in columns))
 
+    def nominal(self) -> Tensor:
+        return torch.full((self.columns,), not self.fractions)
+
     def forward(self, h: Tensor) -> Distribution:
         return distributions.Bernoulli(logits=h, validate_args=False)
 
@@ -97,6 +100,9 @@ class Categorical(Columnwise):
 
     def owners(self) -> Tensor:
         return torch.arange(self.columns, device=self.sizes.device).repeat_interleave(self.sizes)
+
+    def nominal(self) -> Tensor:
+        return torch.ones(self.columns, dtype=torch.bool)
 
     def forward(self, h: Tensor) -> Distribution:
         chances = self._padded(h).softmax(2) * (1 - EVEN)

@@ -51,6 +51,9 @@ class Mixed(Columnwise):
     def owners(self) -> Tensor:
         return torch.cat([own[part.owners()] for part, own in zip(self.kinds(), self.places(), strict=True)])
 
+    def nominal(self) -> Tensor:
+        return torch.cat([part.nominal() for part in self.kinds()])[self.back]
+
     def forward(self, h: Tensor) -> Distribution:
         return Rows([part(each) for part, each in self._cut(h)], self.places(), self.back)
 

@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
-from diabolo.batches import Batch
-from diabolo.preparation.encodings import after
+from diabolo.batches import Batch, drawn
+from diabolo.preparation.encodings import Where
 from diabolo.preparation.survey import scattered
 from diabolo.randomness import mix
 from diabolo.readers.source import Source
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from diabolo.preparation import Preparation
 
 BUFFER_BYTES = 64 << 20  # prepared rows that are shuffled together
+SOME = 2_000  # rows that are drawn once and stand for all
 COUNTED = 1 << 20  # row numbers hashed at once
 
 
@@ -82,18 +84,31 @@ class Streamed:
         if rest is not None and len(rest):
             yield Batch(rest)
 
+    def some(self, count: int) -> Batch:
+        """Rows of the whole file: it may be sorted."""
+        return self._drawn[:count] if count <= SOME else drawn(self, count, self._seed)
+
+    @cached_property
+    def _drawn(self) -> Batch:
+        return drawn(self, SOME, self._seed)
+
     def _prepared(self, pieces: Sequence[int]) -> Iterator[Tensor]:
         for i in pieces:
             start = self._source.starts[i]
             for batch in self._source.piece(i):
-                chosen = torch.from_numpy(self._chosen(start, batch.num_rows))
-                x = self._preparation.transform(batch, after(self._source.locate, start))
-                yield x if bool(chosen.all()) else x[chosen]
+                chosen = self._chosen(start, batch.num_rows)
+                own = batch if chosen.all() else batch.filter(pa.array(chosen))
+                yield self._preparation.transform(own, _among(self._source.locate, start + chosen.nonzero()[0]))
                 start += batch.num_rows
 
     def _chosen(self, start: int, count: int) -> np.ndarray:
         place = scattered(start, count, self._seed)
         return (place >= self._low) & (place < self._high)
+
+
+def _among(where: Where, places: np.ndarray) -> Where:
+    """``where`` for those rows that stand in these places."""
+    return lambda row: where(int(places[row]))
 
 
 def _mixed(pool: list[Tensor], dice: torch.Generator) -> Tensor:

@@ -26,6 +26,7 @@ from diabolo.tasks.measures import learned, somewhere
 from diabolo.tasks.rows import beside
 from diabolo.tasks.task import BLOCK, Task
 from diabolo.tasks.tensors import group
+from diabolo.tasks.weights import uncut
 from diabolo.thresholds import Conformal, Threshold
 from diabolo.trainer import Trainer
 from diabolo.variants import Variant
@@ -288,7 +289,7 @@ class AnomalyDetector(OutlierMixin, Task):
         """The new rows together with the kept ones: to train on, and to calibrate with."""
         new = self._sifted(new) if self.training == "contaminated" else new
         luck = np.random.default_rng(mix(self.seed_, self.rows_seen_)).random()  # so that single rows are held out too
-        count = int(new.rows * self.validation + luck)
+        count = uncut(new.all.x, int(new.rows * self.validation + luck))
         self.reserve_ = joined(self.reserve_, new[:count].all)
         train, held_out = (Rows(each.x, each.weight) for each in (joined(self.memory_, new[count:].all), self.reserve_))
         return train, held_out if held_out.rows > 1 else train
@@ -306,7 +307,7 @@ class AnomalyDetector(OutlierMixin, Task):
         rows = self.memory_ if held_out is train else drawn(held_out, CALIBRATION, self.seed_)
         views = self._raw(rows.x)
         self.evidence_ = _evidence(views, rows.weights)
-        self.usual_ = self._each(rows.x, lambda x: self._paid(x)[0]).mean(0)
+        self.usual_ = _usual(self._each(rows.x, lambda x: self._paid(x)[0]), rows)
         self.threshold_ = self._threshold(len(rows)).fit(_crossed(views, rows.weights), rows.weights)
         if held_out is not train:
             self.reserve_ = drawn(Rows(rows.x, rows.weight), RESERVE, self.seed_)
@@ -360,6 +361,12 @@ class AnomalyDetector(OutlierMixin, Task):
 
 def _evidence(views: Mapping[str, np.ndarray], weight: Tensor) -> dict[str, Evidence]:
     return {name: Evidence().fit(raw, weight) for name, raw in views.items()}
+
+
+def _usual(errors: Tensor, rows: Batch) -> Tensor:
+    """The mean error of each value where it is there, by the weights of the rows; 0 where it never is."""
+    shares = rows.weights.view(-1, *[1] * (errors.dim() - 1)) * ~rows.x.isnan()
+    return ((errors * shares).sum(0) / shares.sum(0)).nan_to_num(0.0)
 
 
 def _nats(evidence: Mapping[str, Evidence], views: Mapping[str, np.ndarray]) -> list[np.ndarray]:

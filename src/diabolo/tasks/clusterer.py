@@ -121,7 +121,7 @@ class Clusterer(ClusterMixin, Task):
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
         rows = drawn(train, CLUSTERED, self.seed_)
-        found, judged = Batch(self._codes(rows.x), rows.weight), self._codes(next(held_out.ordered(TRIALS)).x)
+        found, judged = Batch(self._codes(rows.x), rows.weight), self._codes(held_out.some(TRIALS).x)
         self.grouping_ = self._found(found, self.clusters or self._number(found, judged))
         beside = Batch(codes(self.linear_, rows.x), rows.weight)
         linear = self._found(beside, self.clusters_)

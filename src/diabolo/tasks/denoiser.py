@@ -69,7 +69,7 @@ class Denoiser(OneToOneFeatureMixin, TransformerMixin, Task):
         return torch.where(keep == 1, x, best + keep * (x - best))
 
     def _calibrate(self, train: Batches, held_out: Batches) -> None:
-        rows = next(held_out.ordered(TRIALS))
+        rows = held_out.some(TRIALS)
         with seeded(self.seed_, 1), torch.inference_mode():
             noisy = self._noisy(rows.x)
             self.keep_, self._linear_keep = (

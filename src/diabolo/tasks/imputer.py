@@ -82,7 +82,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, Task):
         self.trips_ = TRIPS if self.rounds is None else self.rounds + 1
         if self.rounds is None:
             with seeded(self.seed_), torch.inference_mode():
-                costs = self._tried(self.autoencoder_, *self._hidden(next(held_out.ordered(TRIALS)).x))
+                costs = self._tried(self.autoencoder_, *self._hidden(held_out.some(TRIALS).x))
             best = min(range(TRIPS), key=lambda trip: float(costs[trip].mean()))
             gain = costs[0] - costs[best]
             self.trips_ = 1 + best if gain.mean() > 2 * gain.std(correction=0) / math.sqrt(len(gain)) else 1

@@ -251,7 +251,7 @@ class Synthesizer(Task):
         first = next(train.ordered(1)).x
         outputs(self.autoencoder_, self._codes(first), first)  # says so where there is no one code
         rows, some = (drawn(train, count, self.seed_) for count in (LEARNED, PATTERNS))
-        judged = by_weight(next(held_out.ordered(TRIALS)), self.seed_).x
+        judged = by_weight(held_out.some(TRIALS), self.seed_).x
         schema = self.preparation_.schema_
         self.conditions_ = Conditions.of(schema, some, complete=not self.gaps) if schema.conditional else None
         self.prior_ = self._fitted(self.autoencoder_, rows, judged) if self.prior == "fitted" else None

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from diabolo import artifact
 from diabolo.autoencoder import Autoencoder
-from diabolo.batches import Batches, Rows, contents, in_blocks
+from diabolo.batches import Batches, Rows, in_blocks
 from diabolo.diagnosis import Case, Finding, cost, disagreement, drifted, examined, looked_at
 from diabolo.errors import InvalidArtifact, InvalidParameter
 from diabolo.params import Fraction, Params, Seed
@@ -37,7 +37,7 @@ from diabolo.tasks.comparison import compared, line, of_width, used
 from diabolo.tasks.conditions import blank
 from diabolo.tasks.rows import at_least_two, gathered, too_few, validated
 from diabolo.tasks.tensors import alike, group, rebuilt
-from diabolo.tasks.weights import checked, counted, is_count, places_of
+from diabolo.tasks.weights import checked, counted, shuffled, uncut
 from diabolo.thresholds import THRESHOLDS
 from diabolo.trainer import EPOCHS, Epoch, Trainer
 from diabolo.variants import Variant, named
@@ -80,6 +80,10 @@ class Task(Params, ABC):
         self.__dict__["on_epoch"] = on_epoch
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy keeps: all but who watches, which may be any function."""
+        return {name: each for name, each in super().__getstate__().items() if name != "on_epoch"}
+
     @final
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn what is normal in ``X``: an array, a DataFrame, an Arrow table or the path of a file.
@@ -118,7 +122,7 @@ class Task(Params, ABC):
         rows = self.rows(X)
         weight = checked(sample_weight, rows, fewest=1)
         self.dropped_rows_ = np.empty(0, np.int64)
-        new = self._shuffled(self.preparation_.transform(rows), weight, mix(self.seed_, self.rows_seen_))
+        new = shuffled(self.preparation_.transform(rows), weight, mix(self.seed_, self.rows_seen_))
         self.rows_seen_ += new.rows
         return new
 
@@ -133,7 +137,7 @@ class Task(Params, ABC):
 
     def _settle(self, train: Batches, held_out: Batches) -> None:
         """Everything that rests on the trained autoencoder."""
-        code = used(self.autoencoder_, next(held_out.ordered(TRIALS)).x)
+        code = used(self.autoencoder_, held_out.some(TRIALS).x)
         self.linear_ = self._beside(train, code)
         self._calibrate(train, held_out)
         self.comparison_ = self._compared(held_out, code)
@@ -214,16 +218,9 @@ class Task(Params, ABC):
             if table is None:
                 return self._streamed(rows)
             rows = at_least_two(table, rows.name)
-        everything = self._shuffled(self.preparation_.transform(rows), weight, self.seed_)
-        count = min(int(everything.rows * self.validation), everything.rows - 1)
+        everything = shuffled(self.preparation_.transform(rows), weight, self.seed_)
+        count = uncut(everything.all.x, min(int(everything.rows * self.validation), everything.rows - 1))
         return (everything[count:], everything[:count]) if count > 1 else (everything, everything)
-
-    def _shuffled(self, x: Tensor, weight: Tensor | None, seed: int) -> Rows:
-        """Prepared rows in an order that depends on the seed and on what they hold, not on how they came."""
-        places = places_of(weight, len(x))
-        places = places[contents(x)[places].argsort(stable=True)]
-        places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(mix(seed, -1)))]
-        return Rows(x[places], None if weight is None or is_count(weight) else weight[places], numbers=places)
 
     def _streamed(self, source: Source) -> tuple[Batches, Batches]:
         train = Streamed(source, self.preparation_, "train", self.validation, self.seed_)
@@ -261,7 +258,7 @@ class Task(Params, ABC):
 
     def _compared(self, held_out: Batches, code: int) -> dict[str, Any]:
         """How this task and the linear autoencoder do on held-out rows."""
-        x = next(held_out.ordered(TRIALS)).x
+        x = held_out.some(TRIALS).x
         with seeded(self.seed_), torch.inference_mode():
             deep, linear = (each.double().numpy() for each in self._trial(x))
         about = {"width": self.linear_.bottleneck.latent, "code": code}
@@ -303,7 +300,8 @@ class Task(Params, ABC):
         found = drifted(self.preparation_.schema_, x)
         if not refits:
             return found
-        others = (clone(self).set_params(random_state=self.seed_ + 1 + i).fit(X) for i in range(refits))
+        apart = {} if self.trainer is None else {"trainer__checkpoint": None}
+        others = (clone(self).set_params(random_state=self.seed_ + 1 + i, **apart).fit(X) for i in range(refits))
         told = disagreement([each.costs(X) for each in (self, *others)])
         return found if told is None else (*found, told)
 
@@ -313,7 +311,7 @@ class Task(Params, ABC):
 
     def _keep_probe(self, held_out: Batches) -> None:
         """A few rows and what the task says of them, to be said again wherever the model file is loaded."""
-        self.probe_ = next(held_out.ordered(PROBE)).x[:PROBE].clone()
+        self.probe_ = held_out.some(PROBE).x.clone()
 
     def card(self) -> dict[str, Any]:
         """What the model is: data, columns, comparison with a linear autoencoder, seed and versions, as JSON."""
@@ -400,7 +398,7 @@ class Task(Params, ABC):
         return self.preparation_.transform(rows)
 
     def _each(self, x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
-        """``read`` of prepared rows; a row gets the same answer alone and among others."""
+        """``read`` of prepared rows; a row gets the same answer alone and among others, but for rounding."""
         return in_blocks(x, read)
 
     def encode(self, X: Any) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Weights of rows: how often each is learned from, or how much it counts."""
+"""Weights of rows: how often each is learned from, or how much it counts, and an order for all of them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
+from diabolo.batches import Rows, contents
 from diabolo.errors import InvalidParameter
+from diabolo.randomness import mix
 from diabolo.readers import Source, taken
 
 COPIES = 10  # copies per row, on average, up to which whole weights repeat rows; beyond, they weigh them
@@ -41,6 +44,65 @@ def places_of(weight: Tensor | None, count: int) -> Tensor:
     if weight is None:
         return torch.arange(count)
     return torch.arange(count).repeat_interleave(weight.long() if is_count(weight) else (weight > 0).long())
+
+
+def shuffled(x: Tensor, weight: Tensor | None, seed: int) -> Rows:
+    """Prepared rows in an order that depends on the seed and on what they hold, not on how they came.
+
+    Copies of a row stand together, so that none is learned from and another one judged by.
+    """
+    keys, places = contents(x), places_of(weight, len(x))
+    places = places[keys[places].argsort(stable=True)]
+    places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(mix(seed, -1)))]
+    places = places[together(x[places], keys[places])]
+    return Rows(x[places], None if weight is None or is_count(weight) else weight[places], numbers=places)
+
+
+def together(x: Tensor, keys: Tensor) -> Tensor:
+    """An order in which copies of a row, up to 10 of them, follow its first one; other rows keep their order.
+
+    ``keys`` tell equal rows. They are copies if they share a value that no other row has; those of few kinds of values
+    are equal by chance, as new rows will be.
+
+    >>> x = torch.tensor([[0.7, 1.0], [0.3, 1.0], [0.5, 1.0], [0.7, 1.0], [0.3, 1.0]])
+    >>> together(x, contents(x)), together(x[:, 1:], contents(x[:, 1:]))
+    (tensor([0, 3, 1, 4, 2]), tensor([0, 1, 2, 3, 4]))
+    """
+    place = torch.arange(len(x))
+    row, counts = keys.unique(return_inverse=True, return_counts=True)[1:]
+    one = torch.empty_like(counts).scatter_(0, row, place)  # a row of each kind
+    copied = (counts > 1) & _peculiar(x[one])
+    order = row.argsort(stable=True)
+    rank = torch.empty_like(place).scatter_(0, order, place - (counts.cumsum(0) - counts)[row[order]])
+    group = row * len(x) + torch.where(copied[row], rank // COPIES, rank)
+    group = group.unique(return_inverse=True)[1]
+    first = torch.full_like(place, len(x)).scatter_reduce(0, group, place, "amin")
+    return first[group].argsort(stable=True)
+
+
+def _peculiar(x: Tensor) -> Tensor:
+    """Which of these rows, no two of them equal, have a value that no other has; of single values it says nothing."""
+    found = torch.zeros(len(x), dtype=torch.bool)
+    for column in x.nan_to_num(math.inf).flatten(1).unbind(1) if x[:1].numel() > 1 else ():
+        value, counts = column.unique(return_inverse=True, return_counts=True)[1:]
+        found |= counts[value] == 1
+    return found
+
+
+def uncut(x: Tensor, count: int) -> int:
+    """How many of the first rows to part from the others: ``count``, or as many less as copies would be parted.
+
+    >>> x = torch.tensor([7.0, 3.0, 3.0, 3.0, 5.0]).view(5, 1)
+    >>> uncut(x, 3), uncut(x, 4)
+    (1, 4)
+    """
+    keys = contents(x)
+    following = keys[count:]
+    if not len(following):
+        return count
+    apart = (keys[:count] != following[0]).nonzero()
+    back = int(apart[-1]) + 1 if len(apart) else 0
+    return back if count - back < COPIES else count
 
 
 def counted(rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> np.ndarray | pa.Table | Source:
