@@ -45,19 +45,21 @@ def test_weights_that_may_not_be_written_to_are_copied(torch_warns: None) -> Non
 def test_copies_stand_together_up_to_ten_of_them() -> None:
     x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     x[7, 1] = torch.nan
-    for copies, longest in ((1, 1), (3, 3), (25, 10)):
+    for copies, runs in ((1, 50), (3, 50), (10, 50)):
         numbers = shuffled(x.repeat(copies, 1), None, seed=1).numbers.numpy() % 50
         assert sorted(numbers) == sorted(copies * list(range(50)))
-        ends = np.flatnonzero(np.diff(numbers, append=-1)) + 1
-        assert np.diff(ends, prepend=0).max() >= longest
-        assert len(ends) <= 50 * -(-copies // longest)  # as many runs as there are groups
+        assert np.count_nonzero(np.diff(numbers)) + 1 == runs
+    heavy = shuffled(torch.cat([x, x[:1].repeat(24, 1)]), None, seed=1).numbers.numpy()
+    places = np.flatnonzero((heavy == 0) | (heavy >= 50))
+    assert 1 <= np.count_nonzero(np.diff(places) > 1) <= 2  # 25 of one row stand in three places
     assert torch.equal(shuffled(x, torch.full((50,), 3.0), 1).numbers, shuffled(x.repeat(3, 1), None, 1).numbers % 50)
 
 
 def test_rows_of_few_kinds_of_values_are_no_copies() -> None:
-    """Each value is that of other rows too, also where it is missing."""
-    x = torch.tensor([[a, b] for a in (0.0, 1.0) for b in (0.0, 1.0, torch.nan)]).repeat(20, 1)
-    assert together(x, contents(x)).tolist() == list(range(120))
+    """Each value is that of other rows too, also where it is missing; or there are few kinds of rows."""
+    few = torch.tensor([[a, b] for a in (0.0, 1.0) for b in (0.0, 1.0, torch.nan)]).repeat(5, 1)
+    for x in (few, torch.arange(6.0).view(3, 2).repeat(40, 1)):
+        assert together(x, contents(x)).tolist() == list(range(len(x)))
 
 
 def test_parts_cut_through_no_copies() -> None:

@@ -61,8 +61,8 @@ def shuffled(x: Tensor, weight: Tensor | None, seed: int) -> Rows:
 def together(x: Tensor, keys: Tensor) -> Tensor:
     """An order in which copies of a row, up to 10 of them, follow its first one; other rows keep their order.
 
-    ``keys`` tell equal rows. They are copies if they share a value that no other row has; those of few kinds of values
-    are equal by chance, as new rows will be.
+    ``keys`` tell equal rows. They are copies if they share a value that no other row has; where values are of few
+    kinds, or rows are, some are equal by chance, as new ones will be.
 
     >>> x = torch.tensor([[0.7, 1.0], [0.3, 1.0], [0.5, 1.0], [0.7, 1.0], [0.3, 1.0]])
     >>> together(x, contents(x)), together(x[:, 1:], contents(x[:, 1:]))
@@ -71,7 +71,7 @@ def together(x: Tensor, keys: Tensor) -> Tensor:
     place = torch.arange(len(x))
     row, counts = keys.unique(return_inverse=True, return_counts=True)[1:]
     one = torch.empty_like(counts).scatter_(0, row, place)  # a row of each kind
-    copied = (counts > 1) & _peculiar(x[one])
+    copied = (counts > 1) & _peculiar(x[one]) & (len(x) <= COPIES * len(counts))
     order = row.argsort(stable=True)
     rank = torch.empty_like(place).scatter_(0, order, place - (counts.cumsum(0) - counts)[row[order]])
     group = row * len(x) + torch.where(copied[row], rank // COPIES, rank)
