@@ -199,6 +199,18 @@ def test_run_explains_anomalies_and_nothing_else(model: Path, new: Path) -> None
         assert bool(row["reasons"]) == (row["anomaly"] == "true")
 
 
+def test_columns_that_give_way_are_told(model: Path, new: Path, tmp_path: Path) -> None:
+    told = labelled(new, tmp_path / "told.csv", "anomaly")
+    once = tmp_path / "once.csv"
+    assert "Note: anomaly of DATA give way" in command("run", model, told, "--explain", "-o", once)[1]
+    assert "reasons" not in command("run", model, once)[1]
+    out, told_again = command("run", model, once, "--explain")
+    assert rows_of(out) == rows_of(once.read_text())
+    assert "anomaly_score, p_value, anomaly, reasons of DATA give way" in told_again
+    assert "it is compared with itself" in command("evaluate", model, once, "--labels", "anomaly")[1]
+    assert "itself" not in command("evaluate", model, told, "--labels", "anomaly")[1]
+
+
 def test_run_controls_false_discoveries_over_the_whole_file(model: Path, new: Path) -> None:
     every = [row["anomaly"] for row in rows_of(command("run", model, new, "--fdr", "0.1")[0])]
     assert every[-5:] == ["true"] * 5

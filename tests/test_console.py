@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -84,6 +85,15 @@ def test_system_errors_name_the_file() -> None:
     assert in_words(OSError(28, "No space left on device")) == "No space left on device."
     assert "memory" in in_words(MemoryError())
     assert "not enough memory" in in_words(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+
+
+def test_a_note_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with notes():
+        for _ in range(3):
+            with warnings.catch_warnings():  # which forgets what has been told
+                warnings.simplefilter("always")
+                warnings.warn("twice", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "Note: twice\n"
 
 
 def test_a_warning_is_a_note() -> None:
@@ -180,3 +190,15 @@ def test_parameters_are_told_as_they_are_typed(written: str, told: str, capsys: 
         warnings.simplefilter("always")
         warnings.warn(written, DiaboloWarning, stacklevel=1)
     assert capsys.readouterr().err == f"{told}\nError: {told}\nNote: {told}\n"
+
+
+def test_a_command_ends_without_taking_the_interpreter_apart() -> None:
+    """What is left of other threads may not change its exit code; what is due at the end is done all the same."""
+    code = (
+        "import atexit, sys; sys.argv = ['diabolo', 'show', 'nowhere.diabolo']\n"
+        "class Left:\n    def __del__(self): print('apart')\n"
+        "sys.left = Left(); atexit.register(print, 'due')\n"
+        "from diabolo.cli import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 3 and ended.stdout == "due\n" and "nowhere.diabolo" in ended.stderr

@@ -14,6 +14,7 @@ from sklearn import datasets
 
 from diabolo import AnomalyDetector, Clusterer, Denoiser, Embedder, Imputer, Synthesizer, Trainer, diagnosis, load
 from diabolo.diagnosis import Finding
+from diabolo.diagnosis.data import _are_pressed
 from diabolo.diagnosis.spectrum import Spectrum
 from diabolo.errors import InvalidParameter
 from diabolo.networks import Features
@@ -177,8 +178,15 @@ def test_numbers_told_as_categories() -> None:
 def test_one_wild_value_presses_its_column() -> None:
     rows = factors()
     rows[7, 3] = 1e9
-    fitted = Embedder("Vanilla", trainer=BRIEF, random_state=0).fit(rows)
+    fitted = Embedder("Vanilla", trainer=BRIEF, random_state=0, likelihoods={"x3": "Normal"}).fit(rows)
     assert "'x3'" in said(fitted, "pressed columns")
+    assert "pressed columns" not in names(Embedder("Vanilla", trainer=BRIEF, random_state=0).fit(rows))
+
+
+def test_a_column_of_gaps_and_few_values_is_not_pressed() -> None:
+    x = torch.full((1000, 1), torch.nan)
+    x[:300, 0] = torch.arange(300) % 3 * 0.001
+    assert _are_pressed(x) == [False]
 
 
 @pytest.mark.parametrize("variant", ["VAE", "Denoising"])

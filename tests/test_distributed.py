@@ -21,10 +21,11 @@ PLAN = {"epochs": 3, "batch_size": 9, "lr": 0.01}
 
 
 VARIANTS = {"Denoising": {"latent": 2}, "VAE": {"latent": 2}}
+SHARING = {"Vanilla": {"latent": 2, "tied": True}, "Masked": {"latent": 2}, "VampPrior": {"latent": 2}}
 
 
 def case(name: str, **more: Any) -> dict[str, Any]:
-    return {"trainer": PLAN | more, "variant": name, "parts": VARIANTS[name]}
+    return {"trainer": PLAN | more, "variant": name, "parts": (VARIANTS | SHARING)[name]}
 
 
 def launch(processes: int, cases: list[dict[str, Any]]) -> list[Any]:
@@ -49,10 +50,11 @@ def flat(curve: Any) -> list[float]:
 @pytest.fixture(scope="module")
 def alone() -> dict[str, Any]:
     """What one process makes of each variant."""
-    command = [sys.executable, str(SCRIPT), json.dumps([case(name) for name in VARIANTS])]
+    names = [*VARIANTS, *SHARING]
+    command = [sys.executable, str(SCRIPT), json.dumps([case(name) for name in names])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     results = [json.loads(line[6:]) for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    return dict(zip(VARIANTS, results, strict=True))
+    return dict(zip(names, results, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,12 @@ def test_the_curve_does_not_depend_on_the_number_of_processes(
     for found in (ddp_of_two, fsdp_of_two, ddp_of_four, fsdp_of_four):
         assert flat(found["curve"]) == pytest.approx(flat(alone["Denoising"]["curve"]), rel=1e-6)
     assert flat(pieces_of_four["curve"]) == pytest.approx(flat(alone["VAE"]["curve"]), rel=1e-6)
+
+
+def test_parts_that_use_each_others_weights_can_be_sharded(alone: dict[str, Any]) -> None:
+    found = launch(2, [case(name, strategy="fsdp") for name in SHARING])
+    for name, each in zip(SHARING, found, strict=True):
+        assert flat(each["curve"]) == pytest.approx(flat(alone[name]["curve"]), rel=1e-5)
 
 
 def test_after_a_worker_is_killed_or_stopped_the_end_is_the_same(by_two: list[Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import datetime as dt
 import gzip
 import io
+import lzma
 import os
 import struct
 import subprocess
@@ -673,6 +675,48 @@ def test_columns_of_one_name_are_refused(frame: str) -> None:
     places = pa.table({"e": pa.array([[1]], pa.list_(pa.int8(), 1)), "e[0]": [1]})
     with pytest.raises(InvalidData, match=r"2 columns are named 'e\[0\]'"):
         as_rows(FRAMES[frame](places))
+
+
+def test_what_is_nearly_a_table_is_told_how_to_become_one() -> None:
+    given = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
+    frame = pl.DataFrame(given)
+    nearly: list[tuple[Any, str]] = [
+        (frame.lazy(), r"\.collect\(\)"),
+        (frame["a"], r"\.to_frame\(\)"),
+        (frame.to_pandas()["a"], r"\.to_frame\(\)"),
+        (given, r"pyarrow\.table\(X\)"),
+        (frame.to_dicts(), r"from_pylist\(X\)"),
+    ]
+    for rows, fix in nearly:
+        with pytest.raises(InvalidData, match=fix):
+            as_rows(rows)
+
+
+@pytest.mark.parametrize("packed", [bz2.compress, lzma.compress], ids=["bzip2", "xz"])
+def test_packed_text_is_told_how_to_be_unpacked(tmp_path: Path, packed: Any) -> None:
+    (tmp_path / "t.csv").write_bytes(packed(b"a,b\n1,2\n"))
+    with pytest.raises(UnreadableFile, match=r"Unpack it, or pipe it in: (bzip2|xz) -dc"):
+        open_source(tmp_path / "t.csv")
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("t.csv", "a,b\n1,2\n")
+    with pytest.raises(UnreadableFile, match="zip archive without arrays"):
+        open_source(tmp_path / "t.zip")
+
+
+def test_lines_end_where_those_of_tables_do(tmp_path: Path) -> None:
+    """A form feed, or what is an ellipsis in Windows' code and an end of a line in Python's, ends none."""
+    (tmp_path / "f.csv").write_bytes(b"\x0ca,b\n1,2\n3,4\n")
+    assert columns(open_source(tmp_path / "f.csv")) == {"a": [1, 3], "b": [2, 4]}
+    (tmp_path / "e.csv").write_bytes("Größe…;b\n1,5;2\n3,0;4\n".encode("cp1252"))
+    assert list(columns(open_source(tmp_path / "e.csv")).values()) == [[1.5, 3.0], [2, 4]]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_long_numbers_that_floats_cannot_tell_apart_are_names(tmp_path: Path, ending: str) -> None:
+    long = [892_000_000_000_000_000 + i for i in range(300)]
+    rows = "\n".join(map(str, ["n", *long])) if ending == "csv" else "\n".join(f'{{"n": {each}}}' for each in long)
+    (tmp_path / f"t.{ending}").write_text(rows + "\n")
+    assert columns(open_source(tmp_path / f"t.{ending}")) == {"n": list(map(str, long))}
 
 
 def test_sparse_rows_are_refused_in_words() -> None:

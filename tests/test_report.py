@@ -399,6 +399,15 @@ def test_the_curve_is_said_to_fall_where_the_diagnosis_says_so(found: bool) -> N
     assert ("still falling" in str(model.training(detector).body)) == found
 
 
+def test_the_epoch_kept_is_one_of_the_last_training() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 3))
+    detector = AnomalyDetector("Vanilla", trainer=Trainer(epochs=6), random_state=0).fit(rows)
+    detector.partial_fit(rows + 3)
+    valid = [epoch.cost for epoch in detector.history_]
+    kept = 6 + int(np.argmin(valid[6:])) + 1
+    assert f"The weights of epoch {kept} were kept" in str(model.training(detector).body)
+
+
 def test_curve_of_one_epoch_and_of_thousands() -> None:
     assert "nan" not in CurveChart([3.0], None, None).draw(350)
     long = CurveChart(list(np.linspace(9, 1, 20_000)), list(np.linspace(10, 2, 20_000)), 20_000).draw(900)

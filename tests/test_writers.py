@@ -7,6 +7,7 @@ import datetime as dt
 import errno
 import io
 import json
+import math
 import os
 import stat
 import sys
@@ -175,6 +176,16 @@ def test_bytes_become_base64_in_text(tmp_path: Path) -> None:
         with open_sink(tmp_path / name) as sink:
             sink.write(pa.table({"b": [b"\xff\x00", None], "n": [1, 2]}))
         assert open_source(tmp_path / name).table()["b"].to_pylist() == ["/wA=", None]
+
+
+def test_gaps_inside_lists_and_structs(tmp_path: Path) -> None:
+    rows = pa.table({"l": [[1.0, math.nan]], "s": [{"x": -math.inf}]})
+    for ending in ("csv", "jsonl"):
+        with open_sink(tmp_path / f"t.{ending}") as sink:
+            sink.write(rows)
+    assert json.loads((tmp_path / "t.jsonl").read_text())["l"] == [1.0, None]
+    (told,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines())
+    assert json.loads(told["l"]) == [1.0, None] and json.loads(told["s"])["x"] < -1e300
 
 
 def test_identifiers_and_intervals_are_spelled(tmp_path: Path) -> None:

@@ -62,11 +62,12 @@ def open_data(data: str, format: str | None, task: Task | None = None, *, verbat
 
 
 def results_of(
-    task: Task, data: str, format: str | None, talk: Talk, *, verbatim: bool
+    task: Task, data: str, format: str | None, talk: Talk, *, verbatim: bool, reasons: bool
 ) -> tuple[int | None, Iterator[RecordBatch]]:
     """How many rows there will be, where that is known, and the rows; for a task that draws DATA is their number.
 
-    With ``verbatim`` text that it did not learn from stays as it is. What is left out is told.
+    With ``verbatim`` text that it did not learn from stays as it is. What is left out is told, also what gives way to
+    what is found, the ``reasons`` among it.
     """
     from diabolo import Synthesizer, stream
 
@@ -75,6 +76,9 @@ def results_of(
         if source.set_aside:
             told = ", ".join(f"{name} ({reason})" for name, reason in source.set_aside.items())
             talk.say(f"Columns that are not passed through: {told}")
+        taken = [name for name in source.schema.names if task.adds(name) and (reasons or name != stream.REASONS)]
+        if taken:
+            talk.say(f"Note: {', '.join(taken)} of DATA give way to what the model finds. Rename them to keep them.")
         return source.rows, stream.results(task, source)
     if not (data.isdecimal() and len(data) < 16):
         raise InvalidParameter(

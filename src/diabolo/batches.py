@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,8 +18,7 @@ from diabolo.randomness import mix
 T = TypeVar("T")
 S = TypeVar("S")
 
-WALKED = 1 << 16  # rows looked at together when some are drawn from many
-MULTIPLIED = 1 << 22  # values whose bits are multiplied together
+WALKED, MULTIPLIED = 1 << 16, 1 << 22  # rows, and values, that are looked at together
 
 FULL = 16  # rows that a block is filled up to a multiple of
 BLOCK = 4096  # rows of a block at most, and
@@ -104,6 +104,12 @@ class Rows:
         return Rows(part.x, part.weight, part.given, self.numbers[rows])
 
 
+def walked(rows: Batches) -> Iterator[Batch]:
+    """All rows in their order, as many at a time as fit in little memory."""
+    first = next(rows.ordered(1), None)
+    return iter(()) if first is None else rows.ordered(max(1, min(WALKED, MULTIPLIED // max(1, first.x.numel()))))
+
+
 def drawn(rows: Batches, count: int, seed: int) -> Batch:
     """At most ``count`` rows, drawn by weight without replacement.
 
@@ -117,7 +123,7 @@ def drawn(rows: Batches, count: int, seed: int) -> Batch:
     """
     dice = torch.Generator().manual_seed(mix(seed, count))
     kept: list[Tensor] = []
-    for batch in rows.ordered(WALKED):
+    for batch in walked(rows):
         weight = batch.weights
         priority = weight / (1 - torch.rand(len(batch), generator=dice, dtype=torch.float64))
         new = [batch.x, weight, priority, *([] if batch.given is None else [batch.given])]
@@ -150,9 +156,13 @@ def joined(first: Batch, second: Batch) -> Batch:
 
 def contents(x: Tensor) -> Tensor:
     """A number per row (n,) that depends on its values alone: sorted by it, rows lie alike however they came."""
-    bits = x.flatten(1).contiguous().view(torch.int32)
-    factors = odd(bits.shape[1])
-    return torch.cat([(block * factors).sum(1) for block in bits.split(max(1, MULTIPLIED // len(factors)))])
+    factors = odd(math.prod(x.shape[1:]) * x.element_size() // 4)
+    return torch.cat([(_bits(block) * factors).sum(1) for block in x.split(max(1, MULTIPLIED // len(factors)))])
+
+
+def _bits(x: Tensor) -> Tensor:
+    """The bits of every value; one NaN is as good as another, and -0.0 is 0.0."""
+    return (torch.where(x.isnan(), torch.nan, x) + 0.0).flatten(1).contiguous().view(torch.int32)
 
 
 @lru_cache(maxsize=8)

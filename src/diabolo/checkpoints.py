@@ -23,11 +23,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from diabolo import artifact
-from diabolo.batches import Batches
+from diabolo.batches import Batches, walked
 from diabolo.distributed import Weights, World, layout
 from diabolo.errors import InvalidArtifact, InvalidParameter
 
-ROWS_AT_ONCE = 65_536
 ADAM: Mapping[str, Any] = {
     "beta1": 0.9,
     "beta2": 0.999,
@@ -262,7 +261,7 @@ def fingerprint(*sources: Batches | None) -> str:
     """A digest of all rows in their order."""
     digest = hashlib.sha256()
     for source in sources:
-        for batch in () if source is None else source.ordered(ROWS_AT_ONCE):
+        for batch in () if source is None else walked(source):
             for tensor in (batch.x, batch.weight, batch.given):
                 _add(digest, tensor)
         digest.update(b"|")

@@ -28,7 +28,7 @@ from diabolo.arguments import (
     results_of,
     row_numbers,
 )
-from diabolo.console import Command, Talk, emit, estimates, learned, outline, signals, table, typed
+from diabolo.console import Command, Talk, emit, estimates, learned, leaving, outline, signals, table, typed
 from diabolo.drawing import plot
 from diabolo.errors import Interrupted, InvalidParameter
 
@@ -165,7 +165,7 @@ def run(  # noqa: PLR0913 - each option of the command is a parameter
     check_output(output, data, model, rows=True)
     check_share(fdr)
     task = load(model)
-    total, results = results_of(task, data, format, talk, verbatim=delimited(output, output_format))
+    total, results = results_of(task, data, format, talk, verbatim=delimited(output, output_format), reasons=explain)
     if only_scores or explain or fdr is not None or fail_on_anomaly:
         check_detector(task, "--only-scores, --explain, --fdr and --fail-on-anomaly are")
     shown = output != "-" or not sys.stdout.isatty()
@@ -255,6 +255,8 @@ def evaluate(
             f"Note: The model has learned from the column {labels!r} itself, so these figures say nothing of its "
             "worth. Fit it without that column."
         )
+    if beside := [name for name in source.schema.names if name != labels and task.adds(name) and task.adds(labels)]:
+        Talk().say(f"Note: If {labels} and {', '.join(beside)} are of a run of this model, it is compared with itself.")
     with Talk().progress("Scoring", source.rows) as step:
         results = stream.watched(stream.results(task, source, labels), step)
         told, rows = stream.labelled(results, *names)
@@ -449,5 +451,5 @@ def _train(task: Task, source: Source, output: Path, talk: Talk, *, resume: bool
 
 def main(args: Sequence[str] | None = None) -> None:
     """What the command ``diabolo`` runs; it always ends the process."""
-    with signals():
+    with leaving(at_once=args is None), signals():
         app(args, prog_name="diabolo")

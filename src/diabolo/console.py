@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import json
 import math
+import os
 import re
 import shlex
 import signal
@@ -54,8 +56,15 @@ class Command(TyperCommand):
 @contextmanager
 def notes() -> Iterator[None]:
     """Warnings inside are told as one line on standard error, each once."""
+    told: set[str] = set()
+
+    def tell_once(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in told:
+            print(f"Note: {typed(str(message))}", file=sys.stderr)
+        told.add(str(message))
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"Note: {typed(str(message))}", file=sys.stderr)
+        warnings.showwarning = tell_once
         yield
 
 
@@ -153,6 +162,28 @@ def signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def leaving(*, at_once: bool) -> Iterator[None]:
+    """End the process ``at_once`` with the code of a SystemExit, without taking the interpreter apart.
+
+    A thread of Arrow may still hold a file of Python's then, which aborts the process in place of its exit code.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if not at_once:
+            raise
+        atexit._run_exitfuncs()
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        try:
+            sys.stdout.flush()
+        except OSError as error:  # such as a full disk
+            print(f"Error: standard output cannot be written to: {error.strerror}.", file=sys.stderr)
+            code = code or 1
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _terminated(number: int, frame: Any) -> NoReturn:

@@ -2,7 +2,7 @@
 
     global batch   [ rows of rank 0 | rows of rank 1 | rows of rank 2 ]      the same in every process
     Replicated     every process holds all weights; one sum adds up all gradients
-    Sharded        every process holds a part of each weight (FSDP2), for models larger than one device
+    Sharded        every process holds a part of each weight (FSDP2), of its gradient and of its averages
 
 Nothing here depends on the number of processes: order, noise and batches are those of a single process.
 """
@@ -162,7 +162,7 @@ class Replicated:
 class Sharded:
     """A part of every weight in each process (FSDP2: Zhao et al., 2023, arXiv:2304.11277), gathered while in use.
 
-    It trains a copy, encoder and decoder each gathered on its own; ``release`` gathers the whole into the original.
+    It trains a copy, gathered as a whole; ``release`` gathers it into the original.
     """
 
     def __init__(self, root: nn.Module, world: World) -> None:
@@ -245,18 +245,8 @@ def _sharded(root: nn.Module, world: World) -> nn.Module:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(world.device.type, (world.size,))
-    units = [each for name, each in root.named_modules() if name in ("autoencoder.encoder", "autoencoder.decoder")]
-    for unit in units if _apart(units) else []:
-        fully_shard(unit, mesh=mesh)
-    fully_shard(root, mesh=mesh)
+    fully_shard(root, mesh=init_device_mesh(world.device.type, (world.size,)))  # as one: parts use each other's weights
     return root
-
-
-def _apart(units: Sequence[nn.Module]) -> bool:
-    """Whether no weight belongs to two units (tied weights do)."""
-    owners = [id(each) for unit in units for each in unit.parameters()]
-    return len(owners) == len(set(owners))
 
 
 def _join(backend: str) -> None:

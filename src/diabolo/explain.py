@@ -145,4 +145,6 @@ def shown(value: Any) -> str:
     """A value as a person would write it."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "missing"
+    if isinstance(value, str) and value != value.strip():
+        return repr(value)  # so that blanks at its ends are seen
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
@@ -204,7 +206,8 @@ def centres(points: np.ndarray, weight: np.ndarray, count: int, seed: int) -> np
     if len(distinct) <= count:
         return order.permutation(distinct)
     means = KMeans(count, init="random", n_init=1, max_iter=ROUNDS, random_state=seed % 2**32)
-    with threadpool_limits(1):  # sums over threads would be rounded differently each time
+    with threadpool_limits(1), warnings.catch_warnings():  # sums over threads would be rounded differently each time
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of points that are nearly the same some stay without any
         means.fit(distinct, sample_weight=np.bincount(place.ravel(), weight))
     return order.permutation(means.cluster_centers_).astype(np.float32)
 

@@ -33,6 +33,7 @@ T = TypeVar("T")
 Step = Callable[[float, str], None]
 ROW: Final = "(row)"  # the first of the columns, and
 LABEL: Final = "(label)"  # the last, which the data may have too
+REASONS: Final = "reasons"
 ROWS: Final = 65_536
 VALUES: Final = 1 << 21
 HELD: Final = 8  # two waiting and one in hand on either side of the scoring thread, one in, one out
@@ -188,7 +189,9 @@ def explained(batches: Iterator[pa.RecordBatch], detector: AnomalyDetector) -> I
         if len(marked):
             why = reasons(detector, pa.table(batch).take(pa.array(marked)), nearest=0)
             told[marked] = ["; ".join(map(str, each.reasons)) for each in why]
-        yield batch.append_column("reasons", pa.array(told, pa.string()))
+        if REASONS in batch.schema.names:
+            batch = batch.drop_columns([REASONS])
+        yield batch.append_column(REASONS, pa.array(told, pa.string()))
 
 
 def verdicts(batches: Iterator[pa.RecordBatch], detector: AnomalyDetector) -> Iterator[pa.RecordBatch]:

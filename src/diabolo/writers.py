@@ -322,7 +322,7 @@ def _flattened(column: pa.Array) -> pa.Array:
         return pa.array([None if each is None else _spoken(each) for each in column.to_pylist()], pa.string())
     if not pa.types.is_nested(column.type) and not pa.types.is_interval(column.type):
         return column
-    texts = (None if each is None else json.dumps(each, default=_spoken) for each in column.to_pylist())
+    texts = (None if each is None else json.dumps(_json(each), default=_spoken) for each in column.to_pylist())
     return pa.array(texts, pa.string())
 
 
@@ -343,7 +343,11 @@ def _to_the_second(column: pa.Array) -> pa.Array:
 
 
 def _json(value: Any) -> Any:
-    """Numbers that JSON has: NaN is missing, infinity the largest."""
+    """Numbers that JSON has, inside lists and structs too: NaN is missing, infinity the largest."""
+    if isinstance(value, dict):
+        return {name: _json(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(each) for each in value]
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return None if math.isnan(value) else math.copysign(sys.float_info.max, value)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Normal
 
+from diabolo.autoencoder import Autoencoder
 from diabolo.diagnosis.case import Case
 from diabolo.diagnosis.finding import Finding
 from diabolo.networks.dense import ACTIVATIONS
@@ -90,7 +91,7 @@ def dead_numbers(case: Case) -> Finding | None:
 
 def dead_units(case: Case) -> Finding | None:
     """Most units of a hidden layer never move."""
-    if case.member is not case.autoencoder or not case.varied:
+    if case.member is not case.autoencoder or not case.varied or _sees_nothing(case.autoencoder):
         return None
     shares = _still_units(case)
     worst = max(range(len(shares)), key=shares.__getitem__, default=0)
@@ -103,6 +104,11 @@ def dead_units(case: Case) -> Finding | None:
         "A unit that never moves gets no gradient and stays dead, so the network is smaller than it looks.",
         "Lower trainer.lr, or take an activation that does not die (variant.activation=silu).",
     )
+
+
+def _sees_nothing(autoencoder: Autoencoder) -> bool:
+    """Whether all values are hidden in one turn, as that of a single column is."""
+    return autoencoder.turns is not None and not autoencoder.turns.any()
 
 
 def unused_tokens(case: Case) -> Finding | None:

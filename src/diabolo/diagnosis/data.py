@@ -144,4 +144,4 @@ def _are_pressed(x: Tensor) -> list[bool]:
     )
     lowest, low, high, highest = ends
     close = (low < high) & (highest - lowest < PRESSED)
-    return [bool(near) and len(each.unique()) > 10 for near, each in zip(close, values, strict=True)]
+    return [bool(near) and len(each[~each.isnan()].unique()) > 10 for near, each in zip(close, values, strict=True)]

@@ -15,6 +15,8 @@ MONTHS = (
     "December",
 )  # fmt: skip
 CYCLIC = tuple(f"{name} sin" for name in CYCLES)
+YEAR = CYCLES["yearday"] / CYCLES["hour"]  # in days
+FIRST = np.datetime64("2001-01-01")
 LEAST = 0.1  # of the length of (sine, cosine): below it no direction is meant
 
 
@@ -55,7 +57,9 @@ def _weekday(turn: float, timed: bool) -> str:
 
 
 def _yearday(turn: float, timed: bool) -> str:
-    return f"month {MONTHS[int(turn * 12) % 12]}"
+    """Years begin up to .12 days before and .67 days after a whole number of mean years since 1970."""
+    day = min(int((turn * YEAR + 0.2) % YEAR), 364)
+    return f"month {MONTHS[int((FIRST + day).astype('datetime64[M]').astype(int)) % 12]}"
 
 
 SPOKEN = {"hour": _hour, "weekday": _weekday, "yearday": _yearday}

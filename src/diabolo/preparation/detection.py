@@ -7,7 +7,8 @@ no value at all                         set aside
 numbers                                 number, Normal: mean and standard deviation
 numbers with heavy tails                number, StudentT: 99 % of the values spread more than 5 times as wide as the
                                         middle half (a Normal: 3.8, a Laplace: 6.6); median and quartiles where the
-                                        standard deviation is 100 times what the quartiles say
+                                        standard deviation is 100 times what the quartiles say, or 10 times by less
+                                        than 1 % of the values
 one number only                         number, scale = its size (or 1), so that a change is visible but not explosive
 true and false                          boolean, Bernoulli
 0 and 1 only, as numbers                category of two, so that a later 2 is a category never seen, not an error
@@ -67,7 +68,7 @@ ALLOWED = {
 HEAVY = 5.0  # spread of 99 % of the values over that of the middle half
 FEW = 10  # different texts that are categories however few rows there are
 NUMERIC = 0.95  # share of texts that read as numbers from which the others are taken for mistakes
-PRESSED = 100  # times the spread of the quartiles
+PRESSED, PRESSED_BY_FEW = 100, 10  # times the spread of the quartiles; where but for a few there are no heavy tails
 MOST_STEPS = 65_535  # of a lattice
 OFF_LATTICE = 0.05  # steps that a value may lie beside the lattice by rounding
 ROUNDING = 1e-12  # relative deviations below this are rounding errors, not variation
@@ -108,16 +109,14 @@ def number(profile: Profile, likelihood: str = "Normal") -> Column:
         center, scale = profile.low, size or 1.0
     elif scale <= ROUNDING * size:
         scale = size
-    elif likelihood != "Normal":
-        low, median, high = (float(each) for each in np.quantile(profile.sample, (0.25, 0.5, 0.75)))
-        spread = (high - low) / 1.349  # of a Normal the quartiles lie 1.349 standard deviations apart
-        center, scale = (median, spread) if 0 < PRESSED * spread < scale else (center, scale)
+    elif likelihood != "Normal" and is_pressed(profile):
+        center, scale = float(np.median(profile.sample)), _spread(profile)
     return _column(profile, "number", likelihood, center=center, scale=scale, low=profile.low, high=profile.high)
 
 
 def real(profile: Profile) -> Column:
     """A number column, Normal or with heavy tails."""
-    return number(profile, "StudentT" if is_heavy(profile.sample) else "Normal")
+    return number(profile, "StudentT" if is_heavy(profile.sample) or is_pressed(profile) else "Normal")
 
 
 def _number(profile: Profile, kept: int, likelihood: str | None) -> Detected:
@@ -211,7 +210,7 @@ def _text(profile: Profile, kept: int, likelihood: str | None) -> Detected:
     if likelihood == "Bernoulli":
         return _boolean_of_texts(profile)
     if likelihood is None and not _repeats(profile):
-        aside = "free text" if profile.letters > 30 else "an id: nearly every row has its own value"
+        aside = "free text" if profile.letters > 30 else "an id: most rows have a value of their own"
         return f"{aside}; it looks like {profile.seems}" if profile.seems else aside
     if profile.counts is None:
         raise InvalidParameter(
@@ -299,6 +298,18 @@ def is_heavy(sample: np.ndarray) -> bool:
         return False
     lowest, low, high, highest = np.quantile(sample, (0.005, 0.25, 0.75, 0.995))
     return bool(highest - lowest > (HEAVY + 10 / len(sample) ** 0.5) * (high - low))
+
+
+def is_pressed(profile: Profile) -> bool:
+    """Whether a few values are so far out that the standard deviation tells of them and not of all others."""
+    most = PRESSED if is_heavy(profile.sample) else PRESSED_BY_FEW
+    return 0 < most * _spread(profile) < profile.std
+
+
+def _spread(profile: Profile) -> float:
+    """The standard deviation of a Normal with these quartiles, which lie 1.349 of them apart."""
+    low, high = np.quantile(profile.sample, (0.25, 0.75))
+    return float(high - low) / 1.349
 
 
 def _all_different(profile: Profile) -> bool:

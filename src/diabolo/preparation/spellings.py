@@ -10,12 +10,14 @@ NUMBER = r"\(?[+-]?((?!0)\d{1,3}([ .,'’\u00a0\u202f]\d{3})+|\d+)([.,]\d+)?\)?"
 MONEY = "[$€£¥₹]|EUR|USD|GBP|CHF|JPY|CNY|INR"
 DAY = r"\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d\d[./]\d\d[./]\d\d|\d{4}[./]\d{1,2}[./]\d{1,2}"
 NAMED = r"\d{1,2}[. -]+[^\W\d]{3,9}[. -]+\d{4}|[^\W\d]{3,9}\.? \d{1,2},? \d{4}"
+UNIT = r"(\s[^\W\d_]{1,4}|\s?(°[CF]|[a-zµ]{2,4}))([²³]|/[a-z]{1,3})?"  # 44.1 kg, 20 °C, 5m/s, 30 m²
 PLAIN = ""  # a number as it should be
 SPELLINGS = {
     PLAIN: r"[+-]?\d+(\.\d+)?",
     "dates such as {}: write them by ISO 8601, 2024-02-29": rf"({DAY}|{NAMED})([ ,T]+\d{{1,2}}:\d\d.*)?",
     "percentages such as {}: write them as numbers, 37.5": rf"{NUMBER}\s?%",
     "amounts of money such as {}: write them as numbers, 1234.5": rf"[+-]?({MONEY})\s?{NUMBER}|{NUMBER}\s?({MONEY})",
+    "numbers with a unit such as {}: write them as numbers, 44.1": rf"{NUMBER}({UNIT})",
     "numbers such as {}: write them with a point before the decimals and no other mark, 1234.5": NUMBER,
 }
 FORMS = {form: re.compile(spelled) for form, spelled in SPELLINGS.items()}

@@ -75,14 +75,16 @@ class Streamed:
 
     def ordered(self, size: int) -> Iterator[Batch]:
         """Batches of ``size`` rows in the order of the file."""
-        rest = None
+        waiting: list[Tensor] = []
         for x in self._prepared(range(self._source.pieces)):
-            x = x if rest is None else torch.cat((rest, x))
-            whole = len(x) // size * size
-            yield from _cut(x[:whole], size)
-            rest = x[whole:]
-        if rest is not None and len(rest):
-            yield Batch(rest)
+            waiting.append(x)
+            if sum(map(len, waiting)) >= size:
+                together = torch.cat(waiting)
+                whole = len(together) // size * size
+                yield from _cut(together[:whole], size)
+                waiting = [together[whole:].clone()]
+        if any(map(len, waiting)):
+            yield Batch(torch.cat(waiting))
 
     def some(self, count: int) -> Batch:
         """Rows of the whole file: it may be sorted."""

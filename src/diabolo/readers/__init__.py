@@ -123,9 +123,19 @@ def as_rows(X: Any) -> Rows:
 
 
 def tabular(X: Any) -> bool:
-    """Whether the columns of ``X`` have names and a type each: data frames, tables of Arrow, arrays of records."""
+    """Whether the columns of ``X`` have names and a type each: data frames, tables of Arrow, arrays of records.
+
+    Raises InvalidData for what is nearly a table.
+    """
     if isinstance(X, np.ndarray):
         return X.dtype.names is not None
+    if hasattr(X, "to_frame") and not hasattr(X, "columns"):
+        raise InvalidData(f"A {type(X).__name__} is one column; rows are needed. Call .to_frame() on it.")
+    if type(X).__name__ == "LazyFrame":
+        raise InvalidData("A LazyFrame holds no rows yet. Call .collect() on it.")
+    if isinstance(X, Mapping) or (isinstance(X, list) and X and isinstance(X[0], Mapping)):
+        made = "pyarrow.table(X)" if isinstance(X, Mapping) else "pyarrow.Table.from_pylist(X)"
+        raise InvalidData(f"A {type(X).__name__} with names is no table yet. Pass {made}, or a DataFrame of it.")
     return hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__")
 
 

@@ -98,7 +98,9 @@ def _table_of(found: list[Member], name: str) -> list[Member]:
     main = [member for member in wide if member.name == "X"] or wide
     lists = [member for member in found if len(member.shape) == 1]
     if len(main) > 1 or not (main or lists):
-        told = ", ".join(f"{member.name} {member.shape}" for member in found) or "none"
+        if not found:
+            raise UnreadableFile(f"{name} is a zip archive without arrays. Unpack it and give the file in it.")
+        told = ", ".join(f"{member.name} {member.shape}" for member in found)
         raise UnreadableFile(
             f"{name} needs one array of rows and columns (or channels), best named X. Its arrays: {told}."
         )

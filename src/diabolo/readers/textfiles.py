@@ -25,6 +25,8 @@ DELIMITERS = ",;\t|"
 DECLARED = re.compile(r"sep=([^\w\r\n])\r?\n", re.IGNORECASE)  # what Excel writes before the header
 RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 LONG = 10**16  # a whole number of 17 digits: floats cannot tell it from its neighbours
+PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+LINE_ENDS = re.compile(r"\r\n|\r|\n")  # those of text tables; Python knows others
 Row = dict[str, Any]
 TEXTS = ("string", "large_string")
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -299,10 +301,10 @@ def _kind(values: list[Any]) -> pa.DataType | None:
         return pa.bool_()
     if found == {int}:
         whole = {value for value in values if value is not None}
-        if all(-(2**63) <= value < 2**63 for value in whole):
-            return pa.int64()
         if min(whole) >= LONG and len(set(map(_float, whole))) < len(whole):
             return pa.string()  # names made of digits
+        if all(-(2**63) <= value < 2**63 for value in whole):
+            return pa.int64()
     return pa.float64() if found <= {int, float} else pa.string()
 
 
@@ -331,7 +333,7 @@ def _words(value: Any) -> str:
 
 def _blank_lines(text: str) -> int:
     """Empty lines before the header."""
-    lines = text.splitlines()
+    lines = LINE_ENDS.split(text)
     return next((count for count, line in enumerate(lines) if line.strip()), len(lines))
 
 
@@ -341,6 +343,9 @@ def _encoding(head: bytes, name: str) -> str:
     for mark, encoding in MARKS.items():
         if head.startswith(mark):
             return encoding
+    for mark, tool in PACKED.items():
+        if head.startswith(mark):
+            raise UnreadableFile(f"{name} is packed. Unpack it, or pipe it in: {tool} -dc FILE | diabolo ... -")
     if b"\0" in head:
         raise UnreadableFile(
             f"{name} holds NUL bytes, so it is not text. Name its format, for example format='parquet'."
@@ -354,7 +359,7 @@ def _encoding(head: bytes, name: str) -> str:
 
 def _delimiter(text: str) -> str:
     """The delimiter that cuts the header into the most names."""
-    line = next((line for line in text.splitlines() if line.strip()), "")
+    line = next((line for line in LINE_ENDS.split(text) if line.strip()), "")
     return max(DELIMITERS, key=lambda mark: len(_split(line, mark)))
 
 

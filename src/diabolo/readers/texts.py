@@ -123,8 +123,10 @@ def _nothing(strings: pa.Array) -> pa.Array:
 
 def _names(strings: pa.Array, first: pa.Array, kind: pa.DataType) -> bool:
     """Whether what can be read as numbers of ``kind`` is names made of digits; ``first`` are the first of them."""
-    if kind == pa.int64():
-        return bool(pc.any(pc.match_substring_regex(strings, PADDED)).as_py())
-    if kind == pa.float64() and all(pc.all(pc.match_substring_regex(each, LONG)).as_py() for each in (first, strings)):
-        return bool(pc.count_distinct(convert(strings, kind)).as_py() < pc.count_distinct(strings).as_py())
+    if kind == pa.int64() and pc.any(pc.match_substring_regex(strings, PADDED)).as_py():
+        return True
+    long = (pc.all(pc.match_substring_regex(each, LONG), min_count=0).as_py() for each in (first, strings))
+    if kind in (pa.int64(), pa.float64()) and len(first) and all(long):
+        numbers = pc.cast(convert(strings, kind), pa.float64(), safe=False)
+        return bool(pc.count_distinct(numbers).as_py() < pc.count_distinct(strings).as_py())
     return False

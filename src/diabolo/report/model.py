@@ -90,7 +90,8 @@ def _curve(history: Sequence[Epoch], *, falling: bool) -> Markup:
     train = [sum(epoch.costs.values()) for epoch in history]
     measured = all(epoch.valid for epoch in history)
     valid = [sum((epoch.valid or {}).values()) for epoch in history] if measured else None
-    kept = int(np.argmin(valid)) + 1 if valid else None
+    last = max(place for place, epoch in enumerate(history) if epoch.number == 1)  # further trainings begin anew
+    kept = last + int(np.argmin(valid[last:])) + 1 if valid else None
     seconds = sum(epoch.seconds for epoch in history)
     told = f"{count(len(history), 'epoch')} in {number(seconds, 2)} seconds. "
     if kept:

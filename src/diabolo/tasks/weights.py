@@ -54,30 +54,31 @@ def shuffled(x: Tensor, weight: Tensor | None, seed: int) -> Rows:
     keys, places = contents(x), places_of(weight, len(x))
     places = places[keys[places].argsort(stable=True)]
     places = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(mix(seed, -1)))]
-    places = places[together(x[places], keys[places])]
+    places = places[groups(x[places], keys[places]).argsort(stable=True)]
     return Rows(x[places], None if weight is None or is_count(weight) else weight[places], numbers=places)
 
 
-def together(x: Tensor, keys: Tensor) -> Tensor:
-    """An order in which copies of a row, up to 10 of them, follow its first one; other rows keep their order.
+def groups(x: Tensor, keys: Tensor) -> Tensor:
+    """The place of the first row among the copies that a row stands with, up to 10 of them; its own if it has none.
 
     ``keys`` tell equal rows. They are copies if they share a value that no other row has; where values are of few
     kinds, or rows are, some are equal by chance, as new ones will be.
 
     >>> x = torch.tensor([[0.7, 1.0], [0.3, 1.0], [0.5, 1.0], [0.7, 1.0], [0.3, 1.0]])
-    >>> together(x, contents(x)), together(x[:, 1:], contents(x[:, 1:]))
-    (tensor([0, 3, 1, 4, 2]), tensor([0, 1, 2, 3, 4]))
+    >>> groups(x, contents(x)), groups(x[:, 1:], contents(x[:, 1:]))
+    (tensor([0, 1, 2, 0, 1]), tensor([0, 1, 2, 3, 4]))
     """
     place = torch.arange(len(x))
     row, counts = keys.unique(return_inverse=True, return_counts=True)[1:]
+    if len(counts) == len(x) or len(x) > COPIES * len(counts):
+        return place
     one = torch.empty_like(counts).scatter_(0, row, place)  # a row of each kind
-    copied = (counts > 1) & _peculiar(x[one]) & (len(x) <= COPIES * len(counts))
+    copied = (counts > 1) & _peculiar(x[one])
     order = row.argsort(stable=True)
     rank = torch.empty_like(place).scatter_(0, order, place - (counts.cumsum(0) - counts)[row[order]])
     group = row * len(x) + torch.where(copied[row], rank // COPIES, rank)
     group = group.unique(return_inverse=True)[1]
-    first = torch.full_like(place, len(x)).scatter_reduce(0, group, place, "amin")
-    return first[group].argsort(stable=True)
+    return torch.full_like(place, len(x)).scatter_reduce(0, group, place, "amin")[group]
 
 
 def _peculiar(x: Tensor) -> Tensor:
@@ -86,23 +87,26 @@ def _peculiar(x: Tensor) -> Tensor:
     for column in x.nan_to_num(math.inf).flatten(1).unbind(1) if x[:1].numel() > 1 else ():
         value, counts = column.unique(return_inverse=True, return_counts=True)[1:]
         found |= counts[value] == 1
+        if found.all():
+            break
     return found
 
 
 def uncut(x: Tensor, count: int) -> int:
-    """How many of the first rows to part from the others: ``count``, or as many less as copies would be parted.
+    """How many of the first rows to part from the others: about ``count``, such that no copies are parted.
 
-    >>> x = torch.tensor([7.0, 3.0, 3.0, 3.0, 5.0]).view(5, 1)
-    >>> uncut(x, 3), uncut(x, 4)
-    (1, 4)
+    >>> x = torch.tensor([[7.0, 0.0], [3.0, 1.0], [3.0, 1.0], [3.0, 1.0], [5.0, 0.0]])
+    >>> [uncut(x, count) for count in range(6)]
+    [0, 1, 4, 4, 4, 5]
     """
-    keys = contents(x)
-    following = keys[count:]
-    if not len(following):
+    if not 0 < count < len(x):
         return count
-    apart = (keys[:count] != following[0]).nonzero()
-    back = int(apart[-1]) + 1 if len(apart) else 0
-    return back if count - back < COPIES else count
+    group = groups(x, contents(x))
+    back = int(group[count])
+    ahead = back + int((group == back).sum())
+    if back >= count:
+        return count
+    return ahead if ahead < len(x) and (back < 2 or ahead - count < count - back) else back
 
 
 def counted(rows: np.ndarray | pa.Table | Source, weight: Tensor | None) -> np.ndarray | pa.Table | Source:
