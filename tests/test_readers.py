@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from diabolo import AnomalyDetector
-from diabolo.errors import InvalidData, UnreadableFile
+from diabolo.errors import DiaboloWarning, InvalidData, UnreadableFile
 from diabolo.grids import stacked
 from diabolo.preparation import Preparation
 from diabolo.readers import Source, arrays, as_rows, open_sink, open_source
@@ -701,6 +701,20 @@ def test_packed_text_is_told_how_to_be_unpacked(tmp_path: Path, packed: Any) -> 
         archive.writestr("t.csv", "a,b\n1,2\n")
     with pytest.raises(UnreadableFile, match="zip archive without arrays"):
         open_source(tmp_path / "t.zip")
+
+
+def test_points_between_thousands_are_no_decimals(tmp_path: Path) -> None:
+    """Beside decimal commas 8.075 is eight thousand."""
+    place = tmp_path / "t.csv"
+    place.write_text("menge;preis;rate\n502;9,92;0.125\n8.075;5,75;1.5\n12.500;1;8.075\n")
+    with pytest.warns(DiaboloWarning, match=r"'menge' of .*t.csv has points that may stand between thousands"):
+        source = open_source(place)
+    assert source.table()["menge"].to_pylist() == ["502", "8.075", "12.500"]
+    assert source.table()["rate"].to_pylist() == [0.125, 1.5, 8.075]
+    assert source.table()["preis"].to_pylist() == [9.92, 5.75, 1.0]
+    assert open_source(place, types={"menge": "string"}).schema.field("menge").type == pa.string()  # not told again
+    place.write_text("menge;preis\n502;9.92\n8.075;5.75\n")
+    assert open_source(place).table()["menge"].to_pylist() == [502.0, 8.075]  # no commas: decimals
 
 
 def test_lines_end_where_those_of_tables_do(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -15,9 +16,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.csv
 
-from diabolo.errors import UnreadableFile
+from diabolo.errors import DiaboloWarning, UnreadableFile
 from diabolo.readers.source import Origin, Source, exactly, reading, rows_at_once, slices, unique
-from diabolo.readers.texts import NULLS, convert, first_misfit, fits, guess, join, moment
+from diabolo.readers.texts import NULLS, Points, convert, first_misfit, fits, guess, join, moment
 
 HEAD = 1 << 20  # bytes that the header must end within
 BLOCK = 4 << 20  # bytes parsed at once; no row may be longer
@@ -105,13 +106,32 @@ class Delimited(Source):
             self._learn_all_types()
 
     def _learn_all_types(self) -> None:
-        kinds, rows = self._first, 0
+        kinds, rows, points = self._first, 0, Points(len(self._names))
         for strings in self._strings():
-            kinds = [self._widened(kind, column) for kind, column in zip(kinds, strings.columns, strict=True)]
+            kinds = self._widened(kinds, strings, points)
             rows += strings.num_rows
-        self.rows, self.schema = rows, pa.schema(zip(self._names, kinds, strict=True))
+        self.rows, self.schema = rows, pa.schema(self._told(kinds, points))
 
-    def _widened(self, kind: pa.DataType, strings: pa.Array) -> pa.DataType:
+    def _widened(self, kinds: list[pa.DataType], strings: pa.RecordBatch, points: Points) -> list[pa.DataType]:
+        """The types that this block fits too."""
+        if self._comma:
+            points.add(strings.columns)
+        return [self._wider(kind, column) for kind, column in zip(kinds, strings.columns, strict=True)]
+
+    def _told(self, kinds: list[pa.DataType], points: Points) -> Iterator[tuple[str, pa.DataType]]:
+        """Names and types; text where numbers have points that seem to stand between thousands."""
+        for name, kind, grouped in zip(self._names, kinds, points.of_thousands, strict=True):
+            if grouped and pa.types.is_floating(kind):
+                warnings.warn(
+                    f"Column {name!r} of {self.name} has points that may stand between thousands (1.234), where others "
+                    "have decimal commas. It is read as text: write 1234, or 1,234 where these are decimals.",
+                    DiaboloWarning,
+                    stacklevel=2,
+                )
+                kind = pa.string()
+            yield name, kind
+
+    def _wider(self, kind: pa.DataType, strings: pa.Array) -> pa.DataType:
         if kind == pa.string() or (kind not in (pa.null(), pa.int64()) and fits(strings, kind, self._comma)):
             return kind
         return join(kind, guess(strings, self._comma))
@@ -119,9 +139,9 @@ class Delimited(Source):
     def _learn_types_of_first_block(self) -> None:
         stream = self._strings()
         first = next(stream, None)
-        kinds = self._first
+        kinds, points = self._first, Points(len(self._names))
         if first is not None:
-            kinds = [self._widened(*each) for each in zip(kinds, first.columns, strict=True)]
+            kinds = [kind for _, kind in self._told(self._widened(kinds, first, points), points)]
         looser = {pa.int64(): pa.float64(), pa.null(): pa.string()}
         self.schema = pa.schema((n, looser.get(kind, kind)) for n, kind in zip(self._names, kinds, strict=True))
         self._stream = _chained(first, stream)

@@ -7,6 +7,9 @@ names, not amounts.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,6 +39,8 @@ WIDER = {
 PADDED = r"^\s*[+-]?0[0-9xX]"
 LONG = r"^\s*\d{17,}\s*$"
 HOURS = r"^\d\d:"
+DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+\s*$"
+THOUSANDS = r"^\s*[+-]?[1-9]\d{0,2}(\.\d{3})+\s*$"
 
 
 def guess(strings: pa.Array, comma: bool = False) -> pa.DataType:
@@ -49,6 +54,40 @@ def guess(strings: pa.Array, comma: bool = False) -> pa.DataType:
         if fits(first, kind, comma) and fits(strings, kind, comma):
             return pa.string() if _names(strings, first, kind) else kind
     return pa.string()
+
+
+class Points:
+    """What points in the numbers of a file mean whose decimals may stand behind a comma.
+
+    >>> points = Points(2)
+    >>> points.add([pa.array(["8.075", "502"]), pa.array(["1.5", "2,5"])])
+    >>> points.of_thousands
+    [True, False]
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._commas = False
+        self._pointed = [False] * columns
+        self._grouped = [True] * columns
+
+    def add(self, columns: Sequence[pa.Array]) -> None:
+        """Take in a block of texts, a column each."""
+        for place, strings in enumerate(columns):
+            self._commas = self._commas or _some(pc.match_substring_regex(strings, DECIMAL_COMMA))
+            if not self._grouped[place]:
+                continue
+            pointed = strings.filter(pc.fill_null(pc.match_substring(strings, "."), False))
+            self._pointed[place] |= len(pointed) > 0
+            self._grouped[place] &= not _some(pc.invert(pc.match_substring_regex(pointed, THOUSANDS)))
+
+    @property
+    def of_thousands(self) -> list[bool]:
+        """Of each column, whether its points seem to stand between thousands: all could, and others have commas."""
+        return [self._commas and each for each in map(operator.and_, self._pointed, self._grouped)]
+
+
+def _some(flags: pa.Array) -> bool:
+    return bool(pc.any(flags, min_count=0).as_py())
 
 
 def moment(strings: pa.Array) -> pa.DataType:
