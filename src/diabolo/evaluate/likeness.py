@@ -83,6 +83,7 @@ def frechet_distance(real: Any, new: Any) -> float:
     (mean, cov), (other, beside) = (_moments(each) for each in _checked(real, new, 2))
     root = _root(cov)
     shared = np.linalg.eigvalsh(root @ beside @ root).clip(0)
+    shared[shared < np.finfo(float).eps * len(shared) * shared.max()] = 0  # roots of roundings would be no roundings
     return float(np.square(mean - other).sum() + np.trace(cov) + np.trace(beside) - 2 * np.sqrt(shared).sum())
 
 

@@ -133,8 +133,8 @@ def tabular(X: Any) -> bool:
         raise InvalidData(f"A {type(X).__name__} is one column; rows are needed. Call .to_frame() on it.")
     if type(X).__name__ == "LazyFrame":
         raise InvalidData("A LazyFrame holds no rows yet. Call .collect() on it.")
-    if isinstance(X, Mapping) or (isinstance(X, list) and X and isinstance(X[0], Mapping)):
-        made = "pyarrow.table(X)" if isinstance(X, Mapping) else "pyarrow.Table.from_pylist(X)"
+    if type(X) is dict or (isinstance(X, list) and X and type(X[0]) is dict):  # a sparse matrix may be a dict too
+        made = "pyarrow.table(X)" if type(X) is dict else "pyarrow.Table.from_pylist(X)"
         raise InvalidData(f"A {type(X).__name__} with names is no table yet. Pass {made}, or a DataFrame of it.")
     return hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__")
 
