@@ -8,12 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from diabolo.batches import Batch, drawn
-from diabolo.preparation.encodings import Where
+from diabolo.preparation.encodings import after
 from diabolo.preparation.survey import scattered
 from diabolo.randomness import mix
 from diabolo.readers.source import Source
@@ -98,19 +97,14 @@ class Streamed:
         for i in pieces:
             start = self._source.starts[i]
             for batch in self._source.piece(i):
-                chosen = self._chosen(start, batch.num_rows)
-                own = batch if chosen.all() else batch.filter(pa.array(chosen))
-                yield self._preparation.transform(own, _among(self._source.locate, start + chosen.nonzero()[0]))
+                chosen = torch.from_numpy(self._chosen(start, batch.num_rows))
+                x = self._preparation.transform(batch, after(self._source.locate, start))
+                yield x if bool(chosen.all()) else x[chosen]
                 start += batch.num_rows
 
     def _chosen(self, start: int, count: int) -> np.ndarray:
         place = scattered(start, count, self._seed)
         return (place >= self._low) & (place < self._high)
-
-
-def _among(where: Where, places: np.ndarray) -> Where:
-    """``where`` for those rows that stand in these places."""
-    return lambda row: where(int(places[row]))
 
 
 def _mixed(pool: list[Tensor], dice: torch.Generator) -> Tensor:
