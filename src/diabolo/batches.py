@@ -62,6 +62,10 @@ class Batches(Protocol):
     def rows(self) -> int:
         """How many rows there are."""
 
+    @property
+    def width(self) -> int:
+        """How many values a row has."""
+
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Batches of ``size`` rows (the last may be smaller) in the order of this seed and epoch."""
 
@@ -87,7 +91,7 @@ class Rows:
     ) -> None:
         self.all = Batch(x, weight, given)
         self.numbers = torch.arange(len(x)) if numbers is None else numbers
-        self.rows = len(x)
+        self.rows, self.width = len(x), math.prod(x.shape[1:])
 
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(mix(seed, epoch)))
@@ -106,8 +110,7 @@ class Rows:
 
 def walked(rows: Batches) -> Iterator[Batch]:
     """All rows in their order, as many at a time as fit in little memory."""
-    first = next(rows.ordered(1), None)
-    return iter(()) if first is None else rows.ordered(max(1, min(WALKED, MULTIPLIED // max(1, first.x.numel()))))
+    return rows.ordered(max(1, min(WALKED, MULTIPLIED // max(1, rows.width))))
 
 
 def drawn(rows: Batches, count: int, seed: int) -> Batch:

@@ -46,7 +46,8 @@ class Streamed:
         self._low = held_out if part == "train" else 0.0
         self._high = held_out if part == "held out" else 1.0
         self._seed = mix(seed, 0x5B117)
-        self._buffer = max(1, BUFFER_BYTES // (4 * math.prod(preparation.schema_.shape)))
+        self.width = math.prod(preparation.schema_.shape)
+        self._buffer = max(1, BUFFER_BYTES // (4 * self.width))
 
     @cached_property
     def rows(self) -> int:
@@ -78,7 +79,7 @@ class Streamed:
         for x in self._prepared(range(self._source.pieces)):
             waiting.append(x)
             if sum(map(len, waiting)) >= size:
-                together = torch.cat(waiting)
+                together = waiting[0] if len(waiting) == 1 else torch.cat(waiting)
                 whole = len(together) // size * size
                 yield from _cut(together[:whole], size)
                 waiting = [together[whole:].clone()]
