@@ -717,6 +717,11 @@ def test_points_between_thousands_are_no_decimals(tmp_path: Path) -> None:
     assert open_source(place).table()["menge"].to_pylist() == [502.0, 8.075]  # no commas: decimals
 
 
+def test_a_header_may_begin_as_packed_text_does(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("BZh,b\n1,2\n3,4\n")
+    assert columns(open_source(tmp_path / "t.csv")) == {"BZh": [1, 3], "b": [2, 4]}
+
+
 def test_lines_end_where_those_of_tables_do(tmp_path: Path) -> None:
     """A form feed, or what is an ellipsis in Windows' code and an end of a line in Python's, ends none."""
     (tmp_path / "f.csv").write_bytes(b"\x0ca,b\n1,2\n3,4\n")

@@ -26,7 +26,7 @@ DELIMITERS = ",;\t|"
 DECLARED = re.compile(r"sep=([^\w\r\n])\r?\n", re.IGNORECASE)  # what Excel writes before the header
 RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 LONG = 10**16  # a whole number of 17 digits: floats cannot tell it from its neighbours
-PACKED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+PACKED = {b"BZh91AY&SY": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 LINE_ENDS = re.compile(r"\r\n|\r|\n")  # those of text tables; Python knows others
 Row = dict[str, Any]
 TEXTS = ("string", "large_string")
